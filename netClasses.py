@@ -1,0 +1,568 @@
+"""The networks: a state that is driven to rest, and a local rule that reads it.
+
+Layer 0 is the output; layers are counted, and sizes listed, from the output backwards, as in
+Ernoult et al. 2019. The data are the layer after the last one and never move.
+
+    net = EPdisc([10, 512, 784], activation="sigm", seed=0)
+    with torch.no_grad():
+        drive = net.drive(data)                                     # once per batch
+        s_free = net(drive, net.initHidden(drive), 30)              # first phase
+        s_nudged = net(drive, s_free, 10, target, beta=0.1)         # second phase
+        net.learn(drive, s_free, s_nudged, 0.1, lr_tab=[0.04, 0.08])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from products import add_product, prepare
+
+Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # (weight, bias) per synapse group
+
+
+class Activation(NamedTuple):
+    """rho(v) = shape(gain * v + shift).
+
+    Gain and shift can be moved into what a layer receives, once per phase, so that a step only
+    evaluates `shape`. `times_slope(signal, v, rho(v))` is signal * rho'(v) / gain.
+    """
+
+    shape: Callable[[torch.Tensor], torch.Tensor]
+    times_slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    gain: float = 1.0
+    shift: torch.Tensor | float = 0.0
+
+    def __call__(self, v: torch.Tensor) -> torch.Tensor:
+        return self.shape(v) if self.gain == 1.0 else self.shape(self.affine(v))
+
+    def affine(self, v: torch.Tensor) -> torch.Tensor:
+        return torch.add(self.shift, v, alpha=self.gain) if self.gain != 1.0 else v
+
+
+ACTIVATIONS = {
+    # 1 / (1 + exp(-4 (v - 1/2))), slope 4 rho (1 - rho)
+    "sigm": Activation(
+        shape=torch.sigmoid,
+        times_slope=lambda signal, v, rho: torch.ops.aten.sigmoid_backward(signal, rho),
+        gain=4.0,
+        shift=torch.tensor(-2.0, dtype=torch.float64),
+    ),
+    "tanh": Activation(
+        shape=torch.tanh,
+        times_slope=lambda signal, v, rho: torch.ops.aten.tanh_backward(signal, rho),
+    ),
+    # min(max(v, 0), 1), slope 1 on the closed interval [0, 1]: torch's own derivative is 0 at its ends
+    "hardsigm": Activation(
+        shape=lambda v: v.clamp(0.0, 1.0),
+        times_slope=lambda signal, v, rho: signal * (v == rho),
+    ),
+}
+
+
+class EquilibriumNetwork(nn.Module):
+    """A state that is driven to rest, and a local rule that reads it.
+
+    A subclass gives `constants` and `wire` (what a phase leaves unchanged), `stepper` (one step),
+    `initHidden` (the state to start from) and `add_contrast` (the local rule). `synapses` holds its
+    parameters as (weight, bias) pairs and `synapse_names` their names, one learning rate each.
+    """
+
+    synapse_names: list[str]
+    layer_names: list[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        self.step = self.stepper  # what `forward` repeats; `compile_step` puts a faster twin here
+
+    @property
+    def synapses(self) -> Pairs:
+        return list(zip(self.weights, self.biases, strict=True))
+
+    def add_synapses(self, shape: Sequence[int], generator: torch.Generator) -> None:
+        """Append a weight and its bias, both uniform in +-1/sqrt(fan-in) (torch's own default)."""
+        bound = 1.0 / math.sqrt(math.prod(shape[1:]))
+        for parameters, size in ((self.weights, shape), (self.biases, shape[:1])):
+            values = torch.empty(*size).uniform_(-bound, bound, generator=generator)
+            parameters.append(nn.Parameter(values))
+
+    def constants(self, data: torch.Tensor) -> list[torch.Tensor]:
+        """Everything a phase leaves unchanged, as tensors that depend on the parameters."""
+        raise NotImplementedError
+
+    def wire(self, constants: list[torch.Tensor]) -> NamedTuple:
+        """Lay out the `constants` as the steps of a phase read them."""
+        raise NotImplementedError
+
+    def drive(self, data: torch.Tensor) -> NamedTuple:
+        """What `forward` needs of the data, computed once per batch."""
+        return self.wire(self.constants(data))
+
+    def initHidden(self, drive: NamedTuple) -> list[torch.Tensor]:
+        """Layers at zero."""
+        raise NotImplementedError
+
+    def stepper(
+        self,
+        drive: NamedTuple,
+        s: list[torch.Tensor],
+        target: torch.Tensor | None = None,
+        beta: float = 0.0,
+    ) -> list[torch.Tensor]:
+        """Run the dynamics for one step; the state that came in is left as it was."""
+        raise NotImplementedError
+
+    def add_contrast(
+        self,
+        pairs: Pairs,
+        drive: NamedTuple,
+        s_free: list[torch.Tensor],
+        s_nudged: list[torch.Tensor],
+        scales: Sequence[float],
+    ) -> None:
+        """Add scale * (dPhi/dtheta at s_nudged - dPhi/dtheta at s_free), summed over the batch.
+
+        Args:
+            pairs: (weight, bias) tensors shaped as `synapses`, changed in place.
+            scales: a factor per pair.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        drive: NamedTuple,
+        s: list[torch.Tensor],
+        steps: int,
+        target: torch.Tensor | None = None,
+        beta: float = 0.0,
+        observe: Callable[[int, list[torch.Tensor], list[torch.Tensor]], bool] | None = None,
+    ) -> list[torch.Tensor]:
+        """Run a phase: the free phase, or with `target` and `beta` the nudged one.
+
+        Args:
+            drive: what `drive(data)` returned.
+            s: layers, each (batch, ...), output first.
+            target: (batch, n_out).
+            beta: strength of the nudge of the output towards the target; either sign.
+            observe: called with (step, state before, state after); True ends the phase.
+        Returns:
+            The state after `steps` steps, or after the step at which `observe` said stop.
+        """
+        for t in range(steps):
+            before, s = s, self.step(drive, s, target, beta)
+            if observe is not None and observe(t, before, s):
+                break
+        return s
+
+    def compile_step(self) -> None:
+        """Hand the step of a phase to torch.compile."""
+        self.step = torch.compile(self.stepper, dynamic=False)
+
+    def computeGradients(
+        self,
+        drive: NamedTuple,
+        s_free: list[torch.Tensor],
+        s_nudged: list[torch.Tensor],
+        beta: float,
+    ) -> Pairs:
+        """EP's update of every parameter: an ascent direction, mean over the batch.
+
+        Returns:
+            (weight, bias) pairs shaped as `synapses`:
+            1 / (beta batch) * [dPhi/dtheta (nudged) - dPhi/dtheta (free)].
+        Source: Scellier & Bengio 2017; Ernoult et al. 2019.
+        """
+        pairs = [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in self.synapses]
+        scale = 1.0 / (beta * len(s_free[0]))
+        self.add_contrast(pairs, drive, s_free, s_nudged, [scale] * len(pairs))
+        return pairs
+
+    @torch.no_grad()
+    def learn(
+        self,
+        drive: NamedTuple,
+        s_free: list[torch.Tensor],
+        s_nudged: list[torch.Tensor],
+        beta: float,
+        lr_tab: Sequence[float],
+    ) -> None:
+        """`computeGradients` and `updateWeights` in one: each product goes straight into the weight."""
+        scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
+        self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
+
+    @torch.no_grad()
+    def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
+        """Add lr * gradient to each weight and its bias (ascent directions, as `computeGradients`)."""
+        for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
+            for parameter, g in zip(pair, gradient, strict=True):
+                parameter.add_(g, alpha=lr)
+
+
+class LayerDrive(NamedTuple):
+    """What a phase of a layered network leaves unchanged."""
+
+    x: torch.Tensor  # (batch, n_x), the data as the synapses see it
+    inputs: list[torch.Tensor]  # per layer (n_i,) or (batch, n_i): biases and data, times the gain
+    links: list[list[tuple]]  # per layer i: (j, matrix), layer j contributes signal_j @ matrix
+
+
+class LayeredNetwork(EquilibriumNetwork):
+    """Layers joined by symmetric synapses; what they have in common in both settings.
+
+    Args:
+        size_tab: units per layer from the output backwards; the last entry is the data.
+        activation: "sigm", "hardsigm" or "tanh".
+        dt: Euler step of the dynamics.
+        seed: of the initial weights.
+    Raises:
+        ValueError: fewer than two layers, or a layer without units.
+    """
+
+    def __init__(
+        self, size_tab: Sequence[int], activation: str = "sigm", dt: float = 1.0, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if len(size_tab) < 2 or min(size_tab) < 1:
+            raise ValueError(f"size_tab {list(size_tab)} must list at least two positive layer sizes")
+        self.size_tab = list(size_tab)
+        self.n_layers = len(size_tab) - 1  # the data are not a layer of the state
+        self.rho = ACTIVATIONS[activation]
+        self.dt = dt
+        self.links = self.connections()
+        self.gains = self.layer_gains()
+        generator = torch.Generator().manual_seed(seed)
+        for i, j in self.links:
+            self.add_synapses((size_tab[i], size_tab[j]), generator)
+        self.synapse_names = [f"W{i}{'x' if j == self.n_layers else j}" for i, j in self.links]
+        self.layer_names = [f"s{i}" for i in range(self.n_layers)]
+
+    def connections(self) -> list[tuple[int, int]]:
+        """Pairs (i, j): layer i receives from layer j through W_ij, and sends back through W_ij^T."""
+        return [(i, i + 1) for i in range(self.n_layers)]
+
+    def layer_gains(self) -> list[float]:
+        """Factor of all that a layer receives, moved out of the step into the constants."""
+        return [self.rho.gain] * self.n_layers
+
+    def signal(self, v: torch.Tensor) -> torch.Tensor:
+        """What the synapses see of a layer."""
+        raise NotImplementedError
+
+    def constants(self, data: torch.Tensor) -> list[torch.Tensor]:
+        x = self.signal(data.flatten(1))
+        inputs: list[torch.Tensor] = [torch.zeros_like(self.biases[0][:1])] * self.n_layers
+        for (i, j), (w, b) in zip(self.links, self.synapses, strict=True):
+            inputs[i] = inputs[i] + (b if j < self.n_layers else torch.addmm(b, x, w.t()))
+        inputs = [self.scale_input(v, gain) for v, gain in zip(inputs, self.gains, strict=True)]
+        inner = [w for (_, j), w in zip(self.links, self.weights, strict=True) if j < self.n_layers]
+        return [x, *inputs, *inner]
+
+    def scale_input(self, v: torch.Tensor, gain: float) -> torch.Tensor:
+        return v * gain if gain != 1.0 else v
+
+    def wire(self, constants: list[torch.Tensor]) -> LayerDrive:
+        x, *rest = constants
+        inputs, inner = rest[: self.n_layers], rest[self.n_layers :]
+        links: list[list[tuple]] = [[] for _ in inputs]
+        inner_links = [link for link in self.links if link[1] < self.n_layers]
+        for (i, j), w in zip(inner_links, inner, strict=True):
+            links[i].append((j, prepare(w.t(), len(x), self.gains[i])))
+            links[j].append((i, prepare(w, len(x), self.gains[j])))
+        return LayerDrive(x, inputs, links)
+
+    def initHidden(self, drive: LayerDrive) -> list[torch.Tensor]:
+        return [drive.x.new_zeros(len(drive.x), n) for n in self.size_tab[:-1]]
+
+    def received(self, drive: LayerDrive, signals: list[torch.Tensor], i: int) -> torch.Tensor:
+        """Gain times what layer i receives from its neighbours, its biases and the data."""
+        total = drive.inputs[i]
+        for j, matrix in drive.links[i]:
+            total = add_product(total, signals[j], matrix, self.gains[i])
+        return total
+
+    def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
+        free = [self.signal(v) for v in s_free]
+        nudged = [self.signal(v) for v in s_nudged]
+        for (i, j), (w, b), scale in zip(self.links, pairs, scales, strict=True):
+            change = nudged[i] - free[i]
+            if j == self.n_layers:  # the data are the same in both phases
+                w.addmm_(change.t(), drive.x, alpha=scale)
+            else:
+                w.addmm_(nudged[i].t(), nudged[j], alpha=scale)
+                w.addmm_(free[i].t(), free[j], alpha=-scale)
+            b.add_(change.sum(0), alpha=scale)
+
+
+class EPcont(LayeredNetwork):
+    """Energy-based setting: a gradient flow in continuous time, by Euler steps.
+
+    ds_0/dt = -s_0 + W_0 rho(s_1) + b_0 + beta (y - s_0), and for i > 0
+    ds_i/dt = -s_i + rho'(s_i) [W_i rho(s_i+1) + b_i + W_i-1^T rho(s_i-1)].
+    As published, the output layer has no rho'; the update sees rho(s_0) all the same.
+
+    Args:
+        clamp: keep every state in [0, 1] after each step.
+        exact_output: put rho' at the output layer too, which makes the dynamics a gradient flow.
+    """
+
+    def __init__(
+        self,
+        size_tab: Sequence[int],
+        activation: str = "sigm",
+        dt: float = 0.2,
+        clamp: bool = True,
+        exact_output: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.clamp = clamp
+        self.sloped = [exact_output] + [True] * (len(size_tab) - 2)
+        super().__init__(size_tab, activation, dt, seed)
+
+    def layer_gains(self) -> list[float]:
+        return [self.rho.gain if sloped else 1.0 for sloped in self.sloped]
+
+    def signal(self, v: torch.Tensor) -> torch.Tensor:
+        return self.rho(v)
+
+    def stepper(self, drive, s, target=None, beta=0.0):
+        signals = [self.rho(v) for v in s]
+        s_next = []
+        for i, v in enumerate(s):
+            pull = self.received(drive, signals, i)  # (batch, n_i)
+            if self.sloped[i]:
+                pull = self.rho.times_slope(pull, v, signals[i])
+            if i == 0 and beta:
+                pull = torch.add(pull, target - v, alpha=beta)
+            v = torch.lerp(v, pull, self.dt)
+            s_next.append(v.clamp_(0.0, 1.0) if self.clamp else v)
+        return s_next
+
+
+class toyEPcont(EPcont):
+    """The toy model: output and hidden layer joined with each other and both with the data.
+
+    A gradient flow of one energy, with rho' everywhere: here EP's updates meet BPTT's gradients.
+    """
+
+    def __init__(
+        self,
+        size_tab: Sequence[int],
+        activation: str = "tanh",
+        dt: float = 0.2,
+        clamp: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if len(size_tab) != 3:
+            raise ValueError(f"the toy model has three layer sizes, size_tab has {len(size_tab)}")
+        super().__init__(size_tab, activation, dt, clamp, exact_output=True, seed=seed)
+
+    def connections(self) -> list[tuple[int, int]]:
+        return [(0, 1), (0, 2), (1, 2)]
+
+
+class EPdisc(LayeredNetwork):
+    """Prototypical setting: a map in discrete time, as in a recurrent network.
+
+    s_i <- s_i + dt [-s_i + rho(W_i s_i+1 + b_i + W_i-1^T s_i-1)], plus dt beta (y - s_0) at the
+    output. The paper's map is dt = 1; the published program multiplies by 0.2 unless told otherwise.
+    """
+
+    def signal(self, v: torch.Tensor) -> torch.Tensor:
+        return v
+
+    def scale_input(self, v: torch.Tensor, gain: float) -> torch.Tensor:
+        return self.rho.affine(v)
+
+    def stepper(self, drive, s, target=None, beta=0.0):
+        return [
+            self.relax(i, v, self.rho.shape(self.received(drive, s, i)), target, beta)
+            for i, v in enumerate(s)
+        ]
+
+    def relax(self, i, v, goal, target, beta):
+        """Move layer i from v towards its goal rho(...) and, at the output, towards the target."""
+        moved = goal if self.dt == 1.0 else torch.lerp(v, goal, self.dt)
+        if i == 0 and beta:
+            moved = torch.add(moved, target - v, alpha=self.dt * beta)
+        return moved
+
+
+class PooledState(list):
+    """The layers, and per convolution the places of the pooled maxima in the step that made them."""
+
+    def __init__(self, layers, positions):
+        super().__init__(layers)
+        self.positions = positions
+
+
+class ConvDrive(NamedTuple):
+    """What a phase of a convolutional network leaves unchanged."""
+
+    x: torch.Tensor  # (batch, C_x, height, width)
+    top: torch.Tensor  # (batch, C, h, w), what the last layer receives from the data
+    top_positions: torch.Tensor  # places of its pooled maxima
+    inputs: list[torch.Tensor]  # per dense layer (n_i,): its bias, times the gain
+    dense: list[torch.Tensor]  # weights (n_i, n_i+1)
+    kernels: list[torch.Tensor]  # (C_k, C_k+1, F, F), but for the one that sees the data
+    kernel_biases: list[torch.Tensor]
+
+
+class convEP(EPdisc):
+    """Convolutional network in the prototypical setting.
+
+    Dense layers as in `EPdisc` on top of convolutions with max-pooling. Forwards a layer receives
+    pool(W * s + b); backwards the transposed convolution of the layer above, each of whose values
+    is put at the place where the maximum was found in the same step.
+
+    Args:
+        size_tab: units of the dense layers, from the output backwards.
+        C_tab: channels of the convolutional layers, going on backwards; the last entry is the data.
+        input_size: (height, width) of the data.
+        Fconv, Fpool: side of the filters, side and stride of the pooling windows.
+        padding: pad by (Fconv - 1) // 2, so that an odd filter keeps the size of a map.
+    Raises:
+        ValueError: a map has become smaller than the filter or the pooling window.
+    """
+
+    def __init__(
+        self,
+        size_tab: Sequence[int],
+        C_tab: Sequence[int],
+        input_size: tuple[int, int],
+        activation: str = "hardsigm",
+        dt: float = 1.0,
+        Fconv: int = 5,
+        Fpool: int = 2,
+        padding: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if len(C_tab) < 2 or min(C_tab) < 1:
+            raise ValueError(f"C_tab {list(C_tab)} must list at least two positive channel counts")
+        self.C_tab, self.Fconv, self.Fpool = list(C_tab), Fconv, Fpool
+        self.pad = (Fconv - 1) // 2 if padding else 0
+        self.n_conv = len(C_tab) - 1
+        self.map_sizes, self.pooled_sizes = self.sizes_of_maps(input_size)
+        height, width = self.pooled_sizes[0]
+        super().__init__([*size_tab, C_tab[0] * height * width], activation, dt, seed)
+        self.n_dense = self.n_layers
+        generator = torch.Generator().manual_seed(seed + 1)
+        for k in range(self.n_conv):
+            self.add_synapses((C_tab[k], C_tab[k + 1], Fconv, Fconv), generator)
+        self.synapse_names = [f"Wfc{i}" for i in range(self.n_dense)]
+        self.synapse_names += [f"Wconv{k}" for k in range(self.n_conv)]
+        self.layer_names = [f"s{i}" for i in range(self.n_dense + self.n_conv)]
+
+    def sizes_of_maps(self, input_size: tuple[int, int]) -> tuple[list, list]:
+        """(height, width) of every map before and after pooling, from the output backwards."""
+        maps, pooled, size = [], [], tuple(input_size)
+        for k in reversed(range(self.n_conv)):
+            side = tuple(n - self.Fconv + 1 + 2 * self.pad for n in size)
+            if min(side) < self.Fpool:
+                raise ValueError(
+                    f"convolution {self.n_conv - k} of {self.n_conv} (counted from the data) gets "
+                    f"{size[0]} x {size[1]} maps, too small for filters of side {self.Fconv} and "
+                    f"pooling by {self.Fpool}"
+                )
+            size = tuple(n // self.Fpool for n in side)
+            maps.insert(0, side)
+            pooled.insert(0, size)
+        return maps, pooled
+
+    def constants(self, data: torch.Tensor) -> list[torch.Tensor]:
+        x = data.contiguous(memory_format=torch.channels_last)
+        weights, biases = list(self.weights), list(self.biases)
+        dense, kernels = weights[: self.n_dense], weights[self.n_dense :]
+        dense_biases, kernel_biases = biases[: self.n_dense], biases[self.n_dense :]
+        kernels = [w.contiguous(memory_format=torch.channels_last) for w in kernels]
+        top, top_positions = self.pool(x, kernels.pop(), kernel_biases.pop())
+        inputs = [self.rho.affine(b) for b in dense_biases]
+        return [x, top, top_positions, *inputs, *dense, *kernels, *kernel_biases]
+
+    def wire(self, constants: list[torch.Tensor]) -> ConvDrive:
+        x, top, top_positions, *rest = constants
+        n, c = self.n_dense, self.n_conv - 1
+        return ConvDrive(
+            x,
+            top,
+            top_positions,
+            inputs=rest[:n],
+            dense=rest[n : 2 * n],
+            kernels=rest[2 * n : 2 * n + c],
+            kernel_biases=rest[2 * n + c :],
+        )
+
+    def initHidden(self, drive: ConvDrive) -> PooledState:
+        batch = len(drive.x)
+        dense = [drive.x.new_zeros(batch, n) for n in self.size_tab[:-1]]
+        maps = [
+            drive.x.new_zeros(batch, channels, *size).to(memory_format=torch.channels_last)
+            for channels, size in zip(self.C_tab, self.pooled_sizes, strict=False)
+        ]
+        return PooledState(dense + maps, None)
+
+    def pool(self, s, kernel, bias):
+        """Pooled maxima of the convolution of s, (batch, C, h, w), and their places."""
+        maps = F.conv2d(s, kernel, bias, padding=self.pad)
+        return F.max_pool2d(maps, self.Fpool, return_indices=True)
+
+    def unpool(self, k, s, positions):
+        """Each value of s at the place where the maximum was found, 0 elsewhere."""
+        size = (*s.shape[:2], *self.map_sizes[k])
+        return F.max_unpool2d(s, positions, self.Fpool, output_size=size)
+
+    def stepper(self, drive, s, target=None, beta=0.0):
+        dense, maps = s[: self.n_dense], s[self.n_dense :]
+        values = [*dense, maps[0].flatten(1)]
+        pooled, positions = self.pool_all(drive, maps)
+        goals = []
+        for i, w in enumerate(drive.dense):
+            total = torch.addmm(drive.inputs[i], values[i + 1], w.t(), alpha=self.rho.gain)
+            if i > 0:
+                total = torch.addmm(total, values[i - 1], drive.dense[i - 1], alpha=self.rho.gain)
+            goals.append(self.rho.shape(total))
+        for k, forwards in enumerate(pooled):
+            if k == 0:
+                backwards = (dense[-1] @ drive.dense[-1]).view(forwards.shape)
+            else:
+                spread = self.unpool(k - 1, maps[k - 1], positions[k - 1])
+                backwards = F.conv_transpose2d(spread, drive.kernels[k - 1], padding=self.pad)
+            goals.append(self.rho(forwards + backwards))
+        layers = [self.relax(i, v, g, target, beta) for i, (v, g) in enumerate(zip(s, goals, strict=True))]
+        return PooledState(layers, positions)
+
+    def pool_all(self, drive: ConvDrive, maps: list[torch.Tensor]) -> tuple[list, list]:
+        """What every convolutional layer receives forwards, and where the maxima were found."""
+        pooled, positions = [], []
+        for below, kernel, bias in zip(maps[1:], drive.kernels, drive.kernel_biases, strict=True):
+            values, places = self.pool(below, kernel, bias)
+            pooled.append(values)
+            positions.append(places)
+        return [*pooled, drive.top], [*positions, drive.top_positions]
+
+    def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
+        for sign, s in ((1.0, s_nudged), (-1.0, s_free)):
+            self.add_phi_gradient(pairs, drive, s, [sign * scale for scale in scales])
+
+    def add_phi_gradient(self, pairs, drive, s, scales):
+        """Add scale * dPhi/dtheta at the state s, pooled where its last step found the maxima.
+
+        Phi = sum_i s_i . (W_i s_i+1 + b_i) + sum_k unpool_k(s_k) . (W_k * s_k+1 + b_k).
+        """
+        dense, maps = s[: self.n_dense], [*s[self.n_dense :], drive.x]
+        values = [*dense, maps[0].flatten(1)]
+        for i, ((w, b), scale) in enumerate(zip(pairs[: self.n_dense], scales, strict=False)):
+            w.addmm_(values[i].t(), values[i + 1], alpha=scale)
+            b.add_(values[i].sum(0), alpha=scale)
+        rest = zip(pairs[self.n_dense :], scales[self.n_dense :], strict=True)
+        for k, ((w, b), scale) in enumerate(rest):
+            spread = self.unpool(k, maps[k], s.positions[k])
+            gradient = nn.grad.conv2d_weight(maps[k + 1], w.shape, spread, padding=self.pad)
+            w.add_(gradient, alpha=scale)
+            b.add_(maps[k].sum((0, 2, 3)), alpha=scale)

@@ -1,0 +1,72 @@
+"""Figures from a result folder. `python plotFunctions.py` inside a folder draws all it has data for.
+
+Imports nothing of the project, so that the copy in a result folder runs alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+COLOURS = {"EP": "#1f77b4", "BPTT": "#d62728"}
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv, none if there is no such file."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def new_figure(**size):
+    """A figure that needs no display."""
+    from matplotlib.figure import Figure
+
+    return Figure(layout="constrained", **size)
+
+
+def save(figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and PDF; return the paths."""
+    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    for path in paths:
+        figure.savefig(path, dpi=150)
+    return paths
+
+
+def plot_results(folder: Path) -> list[Path]:
+    """Train (dashed) and test (solid) error per epoch, one colour per method."""
+    rows = read_metrics(folder)
+    if not rows:
+        return []
+    figure = new_figure(figsize=(6.0, 4.0))
+    axes = figure.subplots()
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        epochs = [int(row["epoch"]) for row in own]
+        for kind, style in (("train", "--"), ("test", "-")):
+            errors = [float(row[f"{kind}_error"]) for row in own]
+            label = f"{method} {kind} ({errors[-1]:.2f} %)"
+            marker = "o" if len(own) < 16 else None
+            axes.plot(
+                epochs, errors, style, color=COLOURS.get(method), label=label, marker=marker, ms=3
+            )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("error (%)")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(title="last epoch in brackets", frameon=False)
+    return save(figure, folder, "results")
+
+
+def plot_folder(folder: str | Path) -> list[Path]:
+    """Draw every figure a result folder has data for; return the files written."""
+    return plot_results(Path(folder))
+
+
+if __name__ == "__main__":
+    for written in plot_folder(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent):
+        print(written)

@@ -1,0 +1,209 @@
+"""The folder of a run: what was asked, what came out, and enough to go on after a crash.
+
+results/<model>/<device>-<date>/Trial-<n>/ holds hyperparameters.txt and .json, metrics.csv,
+results.npz, checkpoint.pt and a copy of plotFunctions.py. Every file is written beside its place
+and moved there; nothing that is read back needs unpickling.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FORMAT = 1  # of checkpoint.pt; a reader refuses what it does not know
+METRICS = ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
+PROJECT_DIR = Path(__file__).resolve().parent
+
+
+class RunError(Exception):
+    """Something about a run folder that a user can mend; the message is one sentence."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, never meets half of it."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write {path} ({error.strerror or error}): what was written before is intact; "
+            "make room or choose another --results-dir"
+        ) from error
+
+
+def createPath(results_dir: str | Path, model: str, device: str) -> Path:
+    """Make and return the next free `<results_dir>/<model>/<device>-<date>/Trial-<n>`.
+
+    The folder is taken by making it, so two runs started at the same moment never share one.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    day = Path(results_dir) / model / f"{device}-{datetime.date.today().isoformat()}"
+    try:
+        day.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((trial_number(p) for p in day.glob("Trial-*")), default=0)
+        while True:
+            path = day / f"Trial-{number}"
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise RunError(
+            f"cannot make a result folder in {day} ({error.strerror or error}); "
+            "choose another place with --results-dir"
+        ) from error
+
+
+def trial_number(path: Path) -> int:
+    suffix = path.name.removeprefix("Trial-")
+    return int(suffix) if suffix.isdigit() else 0
+
+
+def createHyperparameterfile(
+    path: Path, title: str, options: dict[str, Any], command: list[str]
+) -> None:
+    """Write hyperparameters.txt (for people) and hyperparameters.json (`--config` re-runs it).
+
+    Args:
+        path: the run folder.
+        title: first line of the text, what the run is.
+        options: every option with its value, unrounded.
+        command: the words of the command line, without the interpreter.
+    """
+    about = {
+        "command": shlex.join(["python", *command]),
+        "commit": source_commit(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    lines = [title, ""]
+    lines += [f"- {name}: {readable(value)}" for name, value in options.items()]
+    lines += ["", *(f"- {name} version: {v}" for name, v in about.pop("versions").items())]
+    lines += [f"- {name}: {value}" for name, value in about.items()]
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    record = {"title": title, "options": options, "versions": versions | {"numpy": np.__version__}}
+    write_whole(path / "hyperparameters.txt", ("\n".join(lines) + "\n").encode())
+    write_whole(path / "hyperparameters.json", json.dumps(record | about, indent=2).encode())
+
+
+def readable(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def source_commit() -> str:
+    """Commit of the program's own source, "+" added if it was changed since, or "unknown"."""
+    git = ["git", "-C", str(PROJECT_DIR)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        )
+    except OSError:
+        return "unknown"
+    if commit.returncode or not commit.stdout.strip():
+        return "unknown"
+    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+class RunFolder:
+    """Where the actions put what they compute."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    def copy_plotting(self) -> None:
+        """Put plotFunctions.py beside the data, so that the folder draws its own figures."""
+        write_whole(
+            self.path / "plotFunctions.py", (PROJECT_DIR / "plotFunctions.py").read_bytes()
+        )
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Write metrics.csv: one row per epoch and method."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, METRICS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(self.path / "metrics.csv", text.getvalue().encode())
+
+    def write_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write results.npz, the arrays behind the figures."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_whole(self.path / "results.npz", buffer.getvalue())
+
+    def write_text(self, name: str, text: str) -> None:
+        write_whole(self.path / name, text.encode())
+
+    def write_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write checkpoint.pt: tensors and plain values only."""
+        buffer = io.BytesIO()
+        torch.save({"format": FORMAT, **state}, buffer)
+        write_whole(self.path / "checkpoint.pt", buffer.getvalue())
+
+    def remove_if_empty(self) -> None:
+        """Leave nothing behind when a run ends before it has written anything of its own."""
+        if not (self.path / "metrics.csv").exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        RunError: no such file, not a checkpoint, or one of another format.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"no checkpoint at {path}") from None
+    except Exception as error:  # torch raises a dozen kinds for a broken file
+        raise RunError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}); "
+            "it is damaged or was not written by this program"
+        ) from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise RunError(f"{path} is not a checkpoint of this program")
+    if state["format"] != FORMAT:
+        raise RunError(
+            f"{path} has checkpoint format {state['format']}, this program reads format {FORMAT}"
+        )
+    return state
+
+
+def read_options(path: str | Path) -> dict[str, Any]:
+    """Read the options recorded in a hyperparameters.json.
+
+    Raises:
+        RunError: no such file, or not a recorded run.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise RunError(f"{path} is not valid JSON") from None
+    if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
+        raise RunError(f'{path} has no "options": it is not the record of a run')
+    return record["options"]
