@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from datasets import DATASETS
 from netClasses import ACTIVATIONS
 from presets import PRESETS, listing
-from runFolder import RunError, read_options
+from runFolder import RunError, read_checkpoint, read_options
 
 METHODS = {"EP": "EP", "eqprop": "EP", "BPTT": "BPTT"}
 DEFAULT_RATES = {  # the papers' rates (Ernoult et al. 2019, Table 1) by system and synapse groups
@@ -198,7 +198,7 @@ def build_parser() -> Parser:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Read a command line; `args.given` names the options that were typed, here or in a record.
+    """Read a command line, with the options of a preset, a record or a checkpoint before it.
 
     Ends the program with status 2 and one line if an option is wrong or does not fit the others.
     """
@@ -209,12 +209,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if args.list_presets:
         print(listing())
         sys.exit(0)
-    args.given = given_options(base + argv)
-    check(parser, args, given_options(argv))
+    check(parser, args, typed_options(argv))
     return args
 
 
-def given_options(argv: list[str]) -> set[str]:
+def typed_options(argv: list[str]) -> set[str]:
     """Names of the options that a command line sets."""
     parser = build_parser()
     for action in parser._actions:
@@ -223,9 +222,9 @@ def given_options(argv: list[str]) -> set[str]:
 
 
 def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
-    """The options that --preset, --config or --resume stand for, as words of a command line."""
+    """The options that --preset, --config, --resume or --load stand for, as words to parse."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--preset", "--config", "--resume"):
+    for name in ("--preset", "--config", "--resume", "--load"):
         first.add_argument(name, nargs="?")
     named = vars(first.parse_known_args(argv)[0])
     chosen = {name: value for name, value in named.items() if value is not None}
@@ -238,6 +237,8 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
             return words_of(parser, read_options(chosen["config"]))
         if "resume" in chosen:
             return words_of(parser, read_options(Path(chosen["resume"]) / "hyperparameters.json"))
+        if "load" in chosen:
+            return words_of(parser, read_checkpoint(chosen["load"])["options"])
     except RunError as error:
         parser.error(f"--{next(iter(chosen))}: {error}")
     return []
@@ -245,18 +246,24 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
 
 def words_of(parser: Parser, options: dict[str, Any]) -> list[str]:
     """Recorded options as words of a command line, so that they meet the same checks."""
-    names = {action.dest: action.option_strings[0] for action in parser._actions}
     words = []
     for key, value in options.items():
-        if key not in names:
-            parser.error(f"the record has an option {key!r} that this program does not know")
+        name = spelling(parser, key)
         if value is True:
-            words.append(names[key])
+            words.append(name)
         elif isinstance(value, list):
-            words += [names[key], *map(str, value)]
+            words += [name, *map(str, value)]
         elif value is not None and value is not False:
-            words.append(f"{names[key]}={value}")
+            words.append(f"{name}={value}")
     return words
+
+
+def spelling(parser: Parser, dest: str) -> str:
+    """How the option that sets `args.dest` is typed."""
+    for action in parser._actions:
+        if action.dest == dest:
+            return action.option_strings[0]
+    parser.error(f"the record has an option {dest!r} that this program does not know")
 
 
 def system(args: argparse.Namespace) -> str:
@@ -268,7 +275,7 @@ def system(args: argparse.Namespace) -> str:
     return "prototypical" if args.discrete else "energy-based"
 
 
-UNUSED = {  # options that a system does not use, given in vain
+UNUSED = {  # options that a system does not read: an error when given
     "energy-based": {"Fconv", "Fpool", "padding"},
     "toy": {"Fconv", "Fpool", "padding", "discrete", "C_tab"},
     "prototypical": {"Fconv", "Fpool", "padding", "no_clamp"},
@@ -279,15 +286,15 @@ UNUSED = {  # options that a system does not use, given in vain
 def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
     """End the program if options contradict each other; settle defaults that depend on others."""
     kind = system(args)
-    for name in sorted(UNUSED[kind] & args.given):
-        if getattr(args, name):
-            parser.error(f"--{name.replace('_', '-')} is not used by the {kind} network")
+    for name in sorted(UNUSED[kind]):
+        if name in typed or getattr(args, name) != parser.get_default(name):
+            parser.error(f"{spelling(parser, name)} is not used by the {kind} network")
     if args.benchmark and "training_method" in typed:
         parser.error("--benchmark trains by EP and by BPTT: leave --training-method out")
     if args.dataset != "folder" and {"image_size", "grey"} & typed:
         parser.error(f"--image-size and --grey are for --dataset folder, not {args.dataset}")
     if args.resume and typed - FREE_WHEN_RESUMING:
-        wrong = ", ".join("--" + name.replace("_", "-") for name in sorted(typed - FREE_WHEN_RESUMING))
+        wrong = ", ".join(spelling(parser, name) for name in sorted(typed - FREE_WHEN_RESUMING))
         parser.error(f"--resume goes on with the recorded options: {wrong} cannot be changed")
     if (args.action == "evaluate") != (args.load is not None):
         parser.error("--action evaluate and --load FILE go together")
@@ -339,7 +346,7 @@ def fit_to_data(parser: Parser, args: argparse.Namespace, shape: tuple, n_classe
         )
 
 
-NOT_RECORDED = {"given", "config", "resume", "preset", "list_presets", "load", "quiet"}
+NOT_RECORDED = {"config", "resume", "preset", "list_presets", "load", "quiet"}
 
 
 def recorded_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from commandLine import (
     parse,
     recorded_options,
     system,
-    words_of,
 )
 from datasets import DataError, Dataset, load_dataset
 from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
@@ -104,9 +103,21 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     print(f"results in {path}", flush=True)
     try:
         train(nets, data, schedule_of(args), run, options, checkpoint, args.quiet)
+    except Stopped as stop:
+        command = shlex.join(["python", "main.py", "--resume", str(path)])
+        raise Stopped(stop.signal_number, f"{stop}; go on with: {command}") from None
     finally:
+        draw_figures(path)
+
+
+def draw_figures(path: Path) -> None:
+    """Draw what a folder has data for; a figure that fails costs nobody the numbers."""
+    try:
         for figure in plotFunctions.plot_folder(path):
             print(f"figure {figure}")
+    except (ImportError, OSError) as error:
+        print(f"warning: no figures ({error}); draw them later with", file=sys.stderr)
+        print(f"  python {path / 'plotFunctions.py'}", file=sys.stderr)
 
 
 def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
@@ -130,18 +141,9 @@ def device_name(args: argparse.Namespace) -> str:
     return "cpu" if args.device_label < 0 else f"cuda{args.device_label}"
 
 
-def options_of_checkpoint(args: argparse.Namespace, argv: list[str]) -> argparse.Namespace:
-    """The options a loaded network was trained with; what was typed now comes on top."""
-    parser = build_parser()
-    words = words_of(parser, read_checkpoint(args.load)["options"])
-    return parse([*words, *argv])
-
-
 def main(argv: list[str]) -> int:
     args = parse(argv)
     try:
-        if args.load:
-            args = options_of_checkpoint(args, argv)
         if args.device_label >= torch.cuda.device_count():
             raise RunError(
                 f"--device-label {args.device_label}: this machine has "
@@ -156,16 +158,12 @@ def main(argv: list[str]) -> int:
         print(f"main.py: error: {error}", file=sys.stderr)
         return 2
     except Stopped as stop:
-        print(f"{stop}; go on with:\n  {resume_command(args)}", file=sys.stderr)
+        print(stop, file=sys.stderr)
         return 128 + stop.signal_number
     except KeyboardInterrupt:
-        print("stopped; nothing of the running step was kept", file=sys.stderr)
+        print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
-
-
-def resume_command(args):
-    return shlex.join(["python", "main.py", "--resume", str(Path(args.folder))])
 
 
 if __name__ == "__main__":

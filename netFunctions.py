@@ -13,7 +13,7 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
     "Schedule",
-    "backward_sweep",
+    "bptt_gradients",
     "createHyperparameterfile",
     "createPath",
     "evaluate",
@@ -106,62 +106,36 @@ def learn_by_ep(net: EquilibriumNetwork, data, target, schedule: Schedule) -> to
 
 def learn_by_bptt(net: EquilibriumNetwork, data, target, schedule: Schedule) -> torch.Tensor:
     """Teach one batch by BPTT through the last Kmax steps; return the output of the free phase."""
+    output, gradients = bptt_gradients(net, data, target, schedule.T, schedule.Kmax)
+    net.updateWeights(gradients, [-lr for lr in schedule.lr_tab])
+    return output
+
+
+def bptt_gradients(
+    net: EquilibriumNetwork, data: torch.Tensor, target: torch.Tensor, T: int, K: int
+) -> tuple[torch.Tensor, Pairs]:
+    """Gradients of the loss of a free phase through its last K steps; the others keep no graph.
+
+    Args:
+        data: (batch, ...). target: (batch, n_out).
+    Returns:
+        The output (batch, n_out), and dL/dtheta as (weight, bias) pairs shaped as `net.synapses`;
+        L is half the squared error summed over the outputs, mean over the batch.
+    """
     with torch.no_grad():
         drive = net.drive(data)
-        s = net(drive, net.initHidden(drive), schedule.T - schedule.Kmax)
-        trajectory = [s]
-        net(drive, s, schedule.Kmax, observe=lambda t, before, s: trajectory.append(s))
-    for _, gradients in backward_sweep(net, data, trajectory, target):
-        pass
-    net.updateWeights(gradients(), [-lr for lr in schedule.lr_tab])
-    return trajectory[-1][0]
+        s = net(drive, net.initHidden(drive), T - K)
+    with torch.enable_grad():
+        drive = net.drive(data)
+        for _ in range(K):
+            s = net.stepper(drive, s)
+        loss = (s[0] - target).square().sum() / (2 * len(target))
+    parameters = [p for pair in net.synapses for p in pair]
+    flat = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return s[0].detach(), list(zip(flat[::2], flat[1::2], strict=True))
 
 
 LEARNING_RULES = {"EP": learn_by_ep, "BPTT": learn_by_bptt}
-
-
-def backward_sweep(
-    net: EquilibriumNetwork, data: torch.Tensor, trajectory: list, target: torch.Tensor
-) -> Iterator[tuple[list[torch.Tensor], Callable[[], Pairs]]]:
-    """Go back through the last steps of the free phase, one vector-Jacobian product a step.
-
-    Args:
-        data: (batch, ...), the input of the free phase.
-        trajectory: the states s(T-K) ... s(T), K + 1 of them.
-        target: (batch, n_out).
-    Yields:
-        For t = 0 ... K-1: dL/ds(T-t) per layer (batch, ...), and a function that returns dL/dtheta
-        through the last t + 1 steps as (weight, bias) pairs. L is half the squared error, summed
-        over the outputs, mean over the batch.
-
-    Source: Ernoult et al. 2019, the gradients of BPTT that EP's updates are compared with.
-    """
-    constants = net.constants(data)
-    leaves = [c.detach().requires_grad_(c.requires_grad) for c in constants]
-    learnt = [leaf for leaf in leaves if leaf.requires_grad]
-    totals = [torch.zeros_like(leaf) for leaf in learnt]
-    drive = net.wire(leaves)
-
-    def gradients() -> Pairs:
-        roots = [c for c in constants if c.requires_grad]
-        parameters = [p for pair in net.synapses for p in pair]
-        flat = torch.autograd.grad(
-            roots, parameters, totals, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        return list(zip(flat[::2], flat[1::2], strict=True))
-
-    grad_s = [torch.zeros_like(v) for v in trajectory[-1]]
-    grad_s[0] = (trajectory[-1][0] - target) / len(target)
-    for before in reversed(trajectory[:-1]):
-        s = [v.detach().requires_grad_() for v in before]
-        after = net.stepper(drive, s)
-        grads = torch.autograd.grad(
-            list(after), s + learnt, grad_s, allow_unused=True, materialize_grads=True
-        )
-        for total, g in zip(totals, grads[len(s) :], strict=True):
-            total.add_(g)
-        yield grad_s, gradients
-        grad_s = list(grads[: len(s)])
 
 
 # Whole data sets --------------------------------------------------------------------------------

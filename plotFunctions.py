@@ -6,6 +6,7 @@ Imports nothing of the project, so that the copy in a result folder runs alone.
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -29,10 +30,12 @@ def new_figure(**size):
 
 
 def save(figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and PDF; return the paths."""
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    """Write a figure as PNG and PDF, each beside its place first; return the paths."""
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
     for path in paths:
-        figure.savefig(path, dpi=150)
+        part = path.with_name(path.name + ".part")
+        figure.savefig(part, format=path.suffix[1:], dpi=150)
+        os.replace(part, path)
     return paths
 
 

@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -161,11 +160,6 @@ class RunFolder:
         buffer = io.BytesIO()
         torch.save({"format": FORMAT, **state}, buffer)
         write_whole(self.path / "checkpoint.pt", buffer.getvalue())
-
-    def remove_if_empty(self) -> None:
-        """Leave nothing behind when a run ends before it has written anything of its own."""
-        if not (self.path / "metrics.csv").exists():
-            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -1,0 +1,253 @@
+"""Training: it learns, it is repeatable, and stopping it changes nothing but the clock."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import commands
+import pytest
+import torch
+
+from datasets import load_dataset
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
+from netFunctions import (
+    LEARNING_RULES,
+    Schedule,
+    TrainingError,
+    evaluate,
+    train,
+)
+from runFolder import RunFolder, read_checkpoint
+
+NETS = {
+    "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), dict(T=40, Kmax=8, beta=0.5)),
+    "EPdisc": (lambda: EPdisc([10, 24, 64]), dict(T=20, Kmax=6, beta=0.2)),
+    "toy": (lambda: toyEPcont([10, 24, 64], "sigm"), dict(T=40, Kmax=8, beta=0.5)),
+    "convEP": (
+        lambda: convEP([10], [16, 8, 1], (8, 8), Fconv=3, padding=True),
+        dict(T=20, Kmax=6, beta=0.4),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    torch.set_num_threads(1)
+    return load_dataset("digits", "data")
+
+
+def schedule(lr_tab, **changes) -> Schedule:
+    plan = dict(T=6, Kmax=3, beta=0.5, lr_tab=lr_tab, batch_size=100, epochs=2)
+    return Schedule(**(plan | changes))
+
+
+@pytest.mark.parametrize("method", ["EP", "BPTT"])
+@pytest.mark.parametrize("name", NETS)
+def test_every_network_learns_by_both_methods(name, method, digits, tmp_path):
+    build, phases = NETS[name]
+    net = build()
+    rates = [0.1] * len(net.synapses)
+    before = evaluate(net, digits.test, schedule(rates, **phases)).error
+    rows = train(
+        {method: net}, digits, schedule(rates, epochs=6, batch_size=20, **phases), RunFolder(tmp_path)
+    )
+    assert rows[-1]["test_error"] < 25 < before
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_on_line_figures_are_those_of_the_free_phase(name, digits, tmp_path):
+    """With a rate of almost nothing the on-line error is the error of the untaught network."""
+    build, phases = NETS[name]
+    net = build()
+    plan = schedule([1e-30] * len(net.synapses), epochs=1, batch_size=64, **phases)
+    row = train({"EP": net}, digits, plan, RunFolder(tmp_path))[0]
+    whole = evaluate(net, digits.train, plan)
+    assert row["train_error"] == pytest.approx(whole.error)
+    assert row["loss"] == pytest.approx(whole.loss, rel=1e-5)
+
+
+def test_both_methods_start_from_the_same_weights_and_order(tmp_path):
+    commands.run("--benchmark", "--epochs", 1, *commands.SMALL, "--results-dir", tmp_path)
+    first = only_batches(tmp_path)
+    assert first["EP"] != first["BPTT"]
+    one = [EPcont([10, 16, 64], seed=3).weights[0] for _ in range(2)]
+    assert torch.equal(*one)
+
+
+def only_batches(results):
+    rows = list(csv.DictReader((commands.only_run(results) / "metrics.csv").open()))
+    return {row["method"]: row["train_error"] for row in rows}
+
+
+def comparable(folder):
+    """All numbers of a run but the clock's: rows, weights and notes."""
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    for row in rows:
+        row.pop("seconds")
+    state = read_checkpoint(folder / "checkpoint.pt")
+    weights = {f"{m}.{k}": v for m, net in state["weights"].items() for k, v in net.items()}
+    return rows, weights, state["progress"]["notes"]
+
+
+def assert_equal_runs(one, other):
+    rows, weights, notes = comparable(one)
+    other_rows, other_weights, other_notes = comparable(other)
+    assert rows == other_rows and notes == other_notes
+    assert weights.keys() == other_weights.keys()
+    assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
+
+
+LONGER = [*commands.SMALL, "--batch-size", 2, "--epochs", 3, "--benchmark", "--seed", 5]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    results = tmp_path_factory.mktemp("undisturbed")
+    commands.run(*LONGER, "--results-dir", results)
+    return commands.only_run(results)
+
+
+def test_the_same_command_gives_the_same_numbers(undisturbed, tmp_path):
+    commands.run(*LONGER, "--results-dir", tmp_path)
+    assert_equal_runs(undisturbed, commands.only_run(tmp_path))
+
+
+def start_and_wait(results, rows: int) -> subprocess.Popen:
+    """Start the long run; return when metrics.csv has so many rows and the next epoch goes on."""
+    command = [sys.executable, "main.py", *map(str, LONGER), "--results-dir", str(results)]
+    process = subprocess.Popen(
+        command, cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = list(results.glob("*/*/*/metrics.csv"))
+        if found and len(found[0].read_text().splitlines()) == 1 + rows:
+            time.sleep(0.3)
+            return process
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError("the run did not get there in time")
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path):
+    process = start_and_wait(tmp_path, rows)
+    process.kill()
+    process.wait()
+    folder = commands.only_run(tmp_path)
+    assert len(comparable(folder)[0]) < 6, "it was over before it was killed"
+    commands.run("--resume", folder)
+    assert_equal_runs(undisturbed, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_batches_done_and_prints_how_to_go_on(number, undisturbed, tmp_path):
+    process = start_and_wait(tmp_path, 1)
+    os.kill(process.pid, number)
+    _, message = process.communicate(timeout=60)
+    folder = commands.only_run(tmp_path)
+    assert process.returncode == 128 + number
+    assert f"go on with: python main.py --resume {folder}" in message
+    assert "Traceback" not in message
+    progress = read_checkpoint(folder / "checkpoint.pt")["progress"]
+    assert progress["batch"] > 0 and progress["record"] is not None
+    assert (folder / "results.png").exists()
+    commands.run("--resume", folder)
+    assert_equal_runs(undisturbed, folder)
+
+
+def test_resuming_can_lengthen_a_run(undisturbed, tmp_path):
+    words = [*commands.SMALL, "--batch-size", 2, "--benchmark", "--seed", 5]
+    commands.run(*words, "--epochs", 1, "--results-dir", tmp_path)
+    commands.run("--resume", commands.only_run(tmp_path), "--epochs", 3)
+    assert_equal_runs(undisturbed, commands.only_run(tmp_path))
+
+
+def test_a_recorded_run_is_repeated_from_its_json(undisturbed, tmp_path):
+    commands.run("--config", undisturbed / "hyperparameters.json", "--results-dir", tmp_path)
+    assert_equal_runs(undisturbed, commands.only_run(tmp_path))
+
+
+def test_evaluate_gives_the_error_of_the_last_epoch(undisturbed):
+    done = commands.run("--action", "evaluate", "--load", undisturbed / "checkpoint.pt")
+    last = comparable(undisturbed)[0][-2:]
+    for row in last:
+        assert f"{row['method']}: test error {float(row['test_error']):.2f} %" in done.stdout
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_batch(digits, tmp_path):
+    net = EPdisc([10, 16, 64], "tanh")
+    plan = schedule([0.1, 0.1], epochs=2)
+    run = RunFolder(tmp_path)
+    train({"EP": net}, digits, schedule([0.1, 0.1], epochs=1), run)
+    good = read_checkpoint(tmp_path / "checkpoint.pt")
+    batches = []
+
+    def break_in_batch_four(net, data, target, plan):
+        batches.append(len(data))
+        if len(batches) == 4:
+            net.weights[0].data.fill_(float("nan"))
+        return learn(net, data, target, plan)
+
+    learn, LEARNING_RULES["EP"] = LEARNING_RULES["EP"], break_in_batch_four
+    try:
+        with pytest.raises(TrainingError, match=r"EP .* epoch 2, batch 4: lower --lr_tab"):
+            train({"EP": net}, digits, plan, run, checkpoint=good)
+    finally:
+        LEARNING_RULES["EP"] = learn
+    kept = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert kept["progress"]["epoch"] == 2
+    assert all(torch.equal(v, good["weights"]["EP"][k]) for k, v in kept["weights"]["EP"].items())
+
+
+def test_rates_too_high_end_with_a_sentence(tmp_path):
+    """--no-clamp with huge rates overflows in truth: one line, status 2, numbers so far kept."""
+    words = ["--no-clamp", "--activation-function", "hardsigm", "--lr_tab", "1e38", "1e38"]
+    done = commands.run(*commands.SMALL, *words, "--results-dir", tmp_path, check=False)
+    assert done.returncode == 2
+    assert "not finite in epoch 1, batch" in done.stderr and "Traceback" not in done.stderr
+    assert read_checkpoint(commands.only_run(tmp_path) / "checkpoint.pt")["progress"]["epoch"] == 1
+
+
+def oscillating(Kmax, capfd, tmp_path, digits):
+    """Layers that inhibit each other: started alike, both go on and off together for ever."""
+    net = EPdisc([10, 16, 64])
+    with torch.no_grad():
+        net.weights[0].zero_().fill_diagonal_(-3.0)
+        net.weights[1].zero_()
+        for bias in net.biases:
+            bias.fill_(1.5)
+    plan = schedule([1e-30, 1e-30], epochs=1, T=21, Kmax=Kmax)
+    train({"EP": net}, digits, plan, RunFolder(tmp_path))
+    return evaluate(net, digits.test, plan), capfd.readouterr().err
+
+
+@pytest.mark.parametrize("Kmax, warned", [(3, True), (4, False)])
+def test_period_two_with_an_odd_kmax_is_said(Kmax, warned, capfd, tmp_path, digits):
+    result, message = oscillating(Kmax, capfd, tmp_path, digits)
+    assert result.oscillating == 100 and result.residual > 0.5
+    assert ("oscillation of period 2" in message) is warned
+
+
+def test_tol_ends_a_phase_at_equilibrium(digits):
+    net = EPcont([10, 16, 64], dt=0.2)
+    data, _ = digits.test.batch(slice(0, 50))
+    with torch.no_grad():
+        drive = net.drive(data)
+        steps = []
+        rest = net(drive, net.initHidden(drive), 400)
+        from netFunctions import settle_rule
+
+        settled = settle_rule(1e-4)
+        early = net(
+            drive,
+            net.initHidden(drive),
+            400,
+            observe=lambda t, a, b: steps.append(t) or settled(t, a, b),
+        )
+    assert len(steps) < 200
+    assert max((a - b).abs().max() for a, b in zip(rest, early, strict=True)) < 1e-3
