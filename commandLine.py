@@ -89,7 +89,9 @@ def not_negative(text: str) -> float:
 
 
 def non_zero(text: str) -> float:
-    return real(text, lambda v: v != 0, "a number other than 0 (EP is a difference quotient in beta)")
+    return real(
+        text, lambda v: v != 0, "a number other than 0 (EP is a difference quotient in beta)"
+    )
 
 
 def euler_step(text: str) -> float:
@@ -105,7 +107,9 @@ def build_parser() -> Parser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     group = parser.add_argument_group("what to do")
-    group.add_argument("--action", choices=["train", "evaluate"], default="train", help="what to do")
+    group.add_argument(
+        "--action", choices=["train", "evaluate"], default="train", help="what to do"
+    )
     group.add_argument("--preset", choices=list(PRESETS), help="options of a published experiment")
     group.add_argument("--list-presets", action="store_true", help="print the presets and end")
 
@@ -185,7 +189,9 @@ def build_parser() -> Parser:
     )
     group.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="reals")
     group.add_argument(
-        "--compile", action="store_true", help="hand the step to torch.compile (needs a C++ compiler)"
+        "--compile",
+        action="store_true",
+        help="hand the steps to torch.compile (needs a C++ compiler)",
     )
     group.add_argument(
         "--tol",
@@ -300,7 +306,9 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
         parser.error("--action evaluate and --load FILE go together")
     methods = methods_of(args)
     if "BPTT" in methods and args.Kmax > args.T:
-        parser.error(f"--Kmax {args.Kmax} is more than --T {args.T}: BPTT goes back Kmax of T steps")
+        parser.error(
+            f"--Kmax {args.Kmax} is more than --T {args.T}: BPTT goes back Kmax of T steps"
+        )
     if args.toymodel and args.size_tab and len(args.size_tab) != 3:
         parser.error(f"--size_tab has {len(args.size_tab)} sizes, the toy model has 3")
     if args.dt is None:

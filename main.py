@@ -51,7 +51,7 @@ def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> Equilibri
     }
     net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
     if args.compile:
-        net.compile_step()
+        net.compile_steps()
     return net
 
 

@@ -45,13 +45,15 @@ class Activation(NamedTuple):
         return torch.add(self.shift, v, alpha=self.gain) if self.gain != 1.0 else v
 
 
+BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
+
 ACTIVATIONS = {
     # 1 / (1 + exp(-4 (v - 1/2))), slope 4 rho (1 - rho)
     "sigm": Activation(
         shape=torch.sigmoid,
         times_slope=lambda signal, v, rho: torch.ops.aten.sigmoid_backward(signal, rho),
         gain=4.0,
-        shift=torch.tensor(-2.0, dtype=torch.float64),
+        shift=torch.tensor(-2.0),  # a tensor of the states' type: torch adds that fastest
     ),
     "tanh": Activation(
         shape=torch.tanh,
@@ -80,7 +82,9 @@ class EquilibriumNetwork(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        self.step = self.stepper  # what `forward` repeats; `compile_step` puts a faster twin here
+        self.block: Callable | None = (
+            None  # BLOCK steps in one call, once `compile_steps` was called
+        )
 
     @property
     def synapses(self) -> Pairs:
@@ -155,15 +159,26 @@ class EquilibriumNetwork(nn.Module):
         Returns:
             The state after `steps` steps, or after the step at which `observe` said stop.
         """
-        for t in range(steps):
-            before, s = s, self.step(drive, s, target, beta)
+        done = 0
+        if self.block is not None and observe is None:
+            done = steps - steps % BLOCK
+            for _ in range(done // BLOCK):
+                s = self.block(drive, s, target, beta)
+        for t in range(done, steps):
+            before, s = s, self.stepper(drive, s, target, beta)
             if observe is not None and observe(t, before, s):
                 break
         return s
 
-    def compile_step(self) -> None:
-        """Hand the step of a phase to torch.compile."""
-        self.step = torch.compile(self.stepper, dynamic=False)
+    def compile_steps(self) -> None:
+        """Hand the steps of a phase to torch.compile; a phase that is observed stays as it is."""
+
+        def block(drive, s, target, beta):
+            for _ in range(BLOCK):
+                s = self.stepper(drive, s, target, beta)
+            return s
+
+        self.block = torch.compile(block, dynamic=False)
 
     def computeGradients(
         self,
@@ -230,7 +245,9 @@ class LayeredNetwork(EquilibriumNetwork):
     ) -> None:
         super().__init__()
         if len(size_tab) < 2 or min(size_tab) < 1:
-            raise ValueError(f"size_tab {list(size_tab)} must list at least two positive layer sizes")
+            raise ValueError(
+                f"size_tab {list(size_tab)} must list at least two positive layer sizes"
+            )
         self.size_tab = list(size_tab)
         self.n_layers = len(size_tab) - 1  # the data are not a layer of the state
         self.rho = ACTIVATIONS[activation]
@@ -534,7 +551,9 @@ class convEP(EPdisc):
                 spread = self.unpool(k - 1, maps[k - 1], positions[k - 1])
                 backwards = F.conv_transpose2d(spread, drive.kernels[k - 1], padding=self.pad)
             goals.append(self.rho(forwards + backwards))
-        layers = [self.relax(i, v, g, target, beta) for i, (v, g) in enumerate(zip(s, goals, strict=True))]
+        layers = [
+            self.relax(i, v, g, target, beta) for i, (v, g) in enumerate(zip(s, goals, strict=True))
+        ]
         return PooledState(layers, positions)
 
     def pool_all(self, drive: ConvDrive, maps: list[torch.Tensor]) -> tuple[list, list]:

@@ -134,9 +134,7 @@ class RunFolder:
 
     def copy_plotting(self) -> None:
         """Put plotFunctions.py beside the data, so that the folder draws its own figures."""
-        write_whole(
-            self.path / "plotFunctions.py", (PROJECT_DIR / "plotFunctions.py").read_bytes()
-        )
+        write_whole(self.path / "plotFunctions.py", (PROJECT_DIR / "plotFunctions.py").read_bytes())
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write metrics.csv: one row per epoch and method."""

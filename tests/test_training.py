@@ -52,7 +52,10 @@ def test_every_network_learns_by_both_methods(name, method, digits, tmp_path):
     rates = [0.1] * len(net.synapses)
     before = evaluate(net, digits.test, schedule(rates, **phases)).error
     rows = train(
-        {method: net}, digits, schedule(rates, epochs=6, batch_size=20, **phases), RunFolder(tmp_path)
+        {method: net},
+        digits,
+        schedule(rates, epochs=6, batch_size=20, **phases),
+        RunFolder(tmp_path),
     )
     assert rows[-1]["test_error"] < 25 < before
     assert rows[-1]["loss"] < rows[0]["loss"]
