@@ -266,10 +266,10 @@ def words_of(parser: Parser, options: dict[str, Any]) -> list[str]:
 
 def spelling(parser: Parser, dest: str) -> str:
     """How the option that sets `args.dest` is typed."""
-    for action in parser._actions:
-        if action.dest == dest:
-            return action.option_strings[0]
-    parser.error(f"the record has an option {dest!r} that this program does not know")
+    names = {action.dest: action.option_strings[0] for action in parser._actions}
+    if dest not in names:
+        parser.error(f"the record has an option {dest!r} that this program does not know")
+    return names[dest]
 
 
 def system(args: argparse.Namespace) -> str:

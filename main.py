@@ -97,7 +97,7 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     path = args.resume or createPath(args.results_dir, model_name(args), device_name(args))
     run = RunFolder(path)
     if not args.resume:
-        title = f"{', '.join(nets)} training of a {system(args)} network on {args.dataset}"
+        title = f"{' and '.join(nets)} training, {system(args)} network, {args.dataset}"
         createHyperparameterfile(path, title, options, ["main.py", *argv])
         run.copy_plotting()
     print(f"results in {path}", flush=True)

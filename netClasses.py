@@ -59,7 +59,7 @@ ACTIVATIONS = {
         shape=torch.tanh,
         times_slope=lambda signal, v, rho: torch.ops.aten.tanh_backward(signal, rho),
     ),
-    # min(max(v, 0), 1), slope 1 on the closed interval [0, 1]: torch's own derivative is 0 at its ends
+    # min(max(v, 0), 1), slope 1 on the closed interval [0, 1]
     "hardsigm": Activation(
         shape=lambda v: v.clamp(0.0, 1.0),
         times_slope=lambda signal, v, rho: signal * (v == rho),
@@ -208,13 +208,13 @@ class EquilibriumNetwork(nn.Module):
         beta: float,
         lr_tab: Sequence[float],
     ) -> None:
-        """`computeGradients` and `updateWeights` in one: each product goes straight into the weight."""
+        """`computeGradients` and `updateWeights` in one: products go straight into the weights."""
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
         self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
 
     @torch.no_grad()
     def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
-        """Add lr * gradient to each weight and its bias (ascent directions, as `computeGradients`)."""
+        """Add lr * gradient (an ascent direction) to each weight and its bias."""
         for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
             for parameter, g in zip(pair, gradient, strict=True):
                 parameter.add_(g, alpha=lr)
@@ -261,7 +261,7 @@ class LayeredNetwork(EquilibriumNetwork):
         self.layer_names = [f"s{i}" for i in range(self.n_layers)]
 
     def connections(self) -> list[tuple[int, int]]:
-        """Pairs (i, j): layer i receives from layer j through W_ij, and sends back through W_ij^T."""
+        """Pairs (i, j): layer i receives from layer j by W_ij and sends back by its transpose."""
         return [(i, i + 1) for i in range(self.n_layers)]
 
     def layer_gains(self) -> list[float]:
@@ -388,7 +388,7 @@ class EPdisc(LayeredNetwork):
     """Prototypical setting: a map in discrete time, as in a recurrent network.
 
     s_i <- s_i + dt [-s_i + rho(W_i s_i+1 + b_i + W_i-1^T s_i-1)], plus dt beta (y - s_0) at the
-    output. The paper's map is dt = 1; the published program multiplies by 0.2 unless told otherwise.
+    output. The paper's map is dt = 1; the published program takes 0.2 unless told otherwise.
     """
 
     def signal(self, v: torch.Tensor) -> torch.Tensor:
@@ -412,7 +412,7 @@ class EPdisc(LayeredNetwork):
 
 
 class PooledState(list):
-    """The layers, and per convolution the places of the pooled maxima in the step that made them."""
+    """The layers, and per convolution the places of the maxima in the step that made them."""
 
     def __init__(self, layers, positions):
         super().__init__(layers)

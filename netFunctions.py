@@ -64,7 +64,7 @@ class TrainingError(Exception):
     """Training cannot go on; the message says where it stopped and what to change."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  (a wish, not an error)
     """The user asked for an end (Ctrl-C, SIGTERM) and everything so far is saved."""
 
     def __init__(self, signal_number: int, message: str):
@@ -268,7 +268,7 @@ def train(
     run.write_metrics(progress.rows)
     save()
     with StopRequest() as stop:
-        for epoch in range(progress.epoch, schedule.epochs + 1):
+        while progress.epoch <= schedule.epochs:
             for index, (method, net) in enumerate(nets.items()):
                 if index < progress.method:
                     continue
@@ -328,10 +328,8 @@ def train_epoch(net, method, data, schedule, progress, stop, quiet) -> dict[str,
             if stop.signal_number:
                 progress.batch, progress.record = k + 1, record.cpu()
                 progress.seconds = time.perf_counter() - started
-                raise Stopped(
-                    stop.signal_number,
-                    f"stopped in epoch {progress.epoch} ({method}) after batch {k + 1} of {n_batches}",
-                )
+                where = f"epoch {progress.epoch} ({method}), batch {k + 1} of {n_batches}"
+                raise Stopped(stop.signal_number, f"stopped after {where}")
     evaluation = evaluate(net, data.test, schedule)
     loss, wrong = (record.sum(1) / len(data.train)).tolist()
     return {
@@ -361,9 +359,9 @@ def warn_of_oscillation(progress: Progress, method: str, schedule: Schedule) -> 
     if method != "EP" or schedule.Kmax % 2 == 0 or not shares[-1] or any(shares[:-1]):
         return
     print(
-        f"warning: the free phase of {shares[-1]:.2f} % of the test samples ends in an oscillation of "
-        f"period 2, and an odd --Kmax ({schedule.Kmax}) compares its opposite phases: use an even "
-        "--Kmax, or a smaller --dt",
+        f"warning: the free phase of {shares[-1]:.2f} % of the test samples ends in an oscillation "
+        f"of period 2, and an odd --Kmax ({schedule.Kmax}) compares its opposite phases: use an "
+        "even --Kmax, or a smaller --dt",
         file=sys.stderr,
         flush=True,
     )

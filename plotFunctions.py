@@ -1,4 +1,4 @@
-"""Figures from a result folder. `python plotFunctions.py` inside a folder draws all it has data for.
+"""Figures from a result folder: `python plotFunctions.py` inside one draws all it has data for.
 
 Imports nothing of the project, so that the copy in a result folder runs alone.
 """

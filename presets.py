@@ -37,13 +37,13 @@ PRESETS = {
         "oscillation in which some free phases end",
     ),
     "P-2h": Preset(
-        "--discrete --size_tab 10 512 512 784 --lr_tab 0.005 0.05 0.2 --epochs 50 --T 100 --Kmax 20 "
-        "--beta 0.5 --benchmark",
+        "--discrete --size_tab 10 512 512 784 --lr_tab 0.005 0.05 0.2 --epochs 50 --T 100 "
+        "--Kmax 20 --beta 0.5 --benchmark",
         TABLE_1 + "1.95 ± 0.10 / 2.09 ± 0.12",
     ),
     "P-3h": Preset(
-        "--discrete --size_tab 10 512 512 512 784 --lr_tab 0.002 0.01 0.05 0.2 --epochs 100 --T 180 "
-        "--Kmax 20 --beta 0.5 --benchmark",
+        "--discrete --size_tab 10 512 512 512 784 --lr_tab 0.002 0.01 0.05 0.2 --epochs 100 "
+        "--T 180 --Kmax 20 --beta 0.5 --benchmark",
         TABLE_1 + "2.01 ± 0.18 / 2.30 ± 0.17",
     ),
     "P-conv": Preset(

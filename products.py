@@ -1,9 +1,9 @@
 """The matrix product that a phase repeats at every step, the fastest way this processor has.
 
-torch's default product runs at a third of the speed of some AMD processors (those with AVX-512) when
-one factor has only as many rows as a batch. oneDNN's linear layer with a weight packed beforehand
-does not have that weakness, but is reached only through private calls. This module is the one place
-that knows them: `prepare` packs a matrix where it was measured to pay, `add_product` multiplies.
+On some processors torch's default product is far from their speed when one factor has only as many
+rows as a batch. oneDNN's linear layer with a weight packed beforehand may do better, but is reached
+only through private calls. This module is the one place that knows them: `prepare` packs a matrix
+where it is measured to pay on the machine at hand, `add_product` multiplies.
 
     matrix = prepare(weight.t(), rows=20, gain=4.0)     # once per batch
     y = add_product(c, x, matrix, gain=4.0)             # c + 4 x @ weight.T, at every step
@@ -22,7 +22,7 @@ CLEAR_WIN = 1.5  # packed must be faster by this factor, so that noise never dec
 
 
 class PackedMatrix:
-    """`gain * matrix` in the layout that oneDNN's linear layer reads fastest; not differentiable."""
+    """`gain * matrix` in the layout that oneDNN's linear layer likes; not differentiable."""
 
     def __init__(self, matrix: torch.Tensor, rows: int, gain: float):
         weight = (matrix.t() * gain).contiguous()  # (n_out, n_in)

@@ -18,17 +18,18 @@ from netFunctions import (
     Schedule,
     TrainingError,
     evaluate,
+    settle_rule,
     train,
 )
 from runFolder import RunFolder, read_checkpoint
 
 NETS = {
-    "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), dict(T=40, Kmax=8, beta=0.5)),
-    "EPdisc": (lambda: EPdisc([10, 24, 64]), dict(T=20, Kmax=6, beta=0.2)),
-    "toy": (lambda: toyEPcont([10, 24, 64], "sigm"), dict(T=40, Kmax=8, beta=0.5)),
+    "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), {"T": 40, "Kmax": 8, "beta": 0.5}),
+    "EPdisc": (lambda: EPdisc([10, 24, 64]), {"T": 20, "Kmax": 6, "beta": 0.2}),
+    "toy": (lambda: toyEPcont([10, 24, 64], "tanh"), {"T": 60, "Kmax": 30, "beta": 0.5}),
     "convEP": (
-        lambda: convEP([10], [16, 8, 1], (8, 8), Fconv=3, padding=True),
-        dict(T=20, Kmax=6, beta=0.4),
+        lambda: convEP([10], [16, 1], (8, 8), "sigm", Fconv=3),
+        {"T": 40, "Kmax": 10, "beta": 0.4},
     ),
 }
 
@@ -40,7 +41,7 @@ def digits():
 
 
 def schedule(lr_tab, **changes) -> Schedule:
-    plan = dict(T=6, Kmax=3, beta=0.5, lr_tab=lr_tab, batch_size=100, epochs=2)
+    plan = {"T": 6, "Kmax": 3, "beta": 0.5, "lr_tab": lr_tab, "batch_size": 100, "epochs": 2}
     return Schedule(**(plan | changes))
 
 
@@ -57,7 +58,7 @@ def test_every_network_learns_by_both_methods(name, method, digits, tmp_path):
         schedule(rates, epochs=6, batch_size=20, **phases),
         RunFolder(tmp_path),
     )
-    assert rows[-1]["test_error"] < 25 < before
+    assert rows[-1]["test_error"] < 0.6 * before
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
@@ -243,8 +244,6 @@ def test_tol_ends_a_phase_at_equilibrium(digits):
         drive = net.drive(data)
         steps = []
         rest = net(drive, net.initHidden(drive), 400)
-        from netFunctions import settle_rule
-
         settled = settle_rule(1e-4)
         early = net(
             drive,

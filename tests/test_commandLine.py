@@ -1,0 +1,244 @@
+"""The command line: what users type, right and wrong."""
+
+import json
+import shlex
+
+import commands
+import pytest
+import torch
+from PIL import Image
+
+import commandLine
+import presets
+from runFolder import FORMAT
+
+README_TRAIN = {  # every `--action train` command of the published README, word for word
+    "EB-1h": "--action 'train' --size_tab 10 512 784 --lr_tab 0.05 0.1 --epochs 30 --T 100 "
+    "--Kmax 12 --beta 0.5 --dt 0.2 --benchmark",
+    "EB-2h": "--action 'train' --size_tab 10 512 512 784 --lr_tab 0.01 0.1 0.4 --epochs 50 --T 400 "
+    "--Kmax 40 --beta 0.5 --dt 0.2 --benchmark",
+    "P-1h": "--action 'train' --discrete --size_tab 10 512 784 --lr_tab 0.04 0.08 --epochs 30 "
+    "--T 40 --Kmax 15 --beta 0.1 --benchmark",
+    "P-2h": "--action 'train' --discrete --size_tab 10 512 512 784 --lr_tab 0.005 0.05 0.2 "
+    "--epochs 50 --T 100 --Kmax 20 --beta 0.5 --benchmark",
+    "P-3h": "--action 'train' --discrete --size_tab 10 512 512 512 784 "
+    "--lr_tab 0.002 0.01 0.05 0.2 --epochs 100 --T 180 --Kmax 20 --beta 0.5 --benchmark",
+    "P-conv": "--action 'train' --activation-function 'hardsigm' --C_tab 64 32 1 --size_tab 10 "
+    "--lr_tab 0.015 0.035 0.15 --epochs 40 --T 200 --Kmax 10 --beta 0.4 --benchmark",
+}
+CUT = "--epochs 1 --T 3 --Kmax 2 --batch-size 500 --threads 2".split()
+
+
+def options(line: str):
+    return vars(commandLine.parse(shlex.split(line)))
+
+
+@pytest.mark.parametrize("row", README_TRAIN)
+def test_published_commands_mean_what_they_say(row):
+    args = options(README_TRAIN[row])
+    assert args["benchmark"] and args["dataset"] == "mnist" and args["batch_size"] == 20
+    assert args["dt"] == (0.2 if row.startswith("EB") else 1.0)
+    assert args["activation_function"] == ("hardsigm" if row == "P-conv" else "sigm")
+    same = options(f"--preset {row}")
+    changed = {name for name in args if args[name] != same[name]} - {"preset"}
+    assert changed == ({"T", "Kmax"} if row == "P-1h" else set())
+    assert bool(presets.PRESETS[row].differs) is bool(changed)
+
+
+@pytest.mark.parametrize("row", README_TRAIN)
+def test_published_commands_run_on_mnist_with_their_steps_cut_down(row, tmp_path):
+    commands.needs_mnist()
+    words = [*shlex.split(README_TRAIN[row]), *CUT, "--data-dir", commands.REAL_DATA]
+    done = commands.run(*words, "--results-dir", tmp_path)
+    folder = commands.only_run(tmp_path)
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+    assert done.stdout.count("epoch 1/1") == 2
+
+
+def test_the_toy_model_trains_on_digits(tmp_path):
+    words = (
+        "--toymodel --dataset digits --T 5 --Kmax 2 --batch-size 200 --size-tab 10 12 64".split()
+    )
+    commands.run(*words, "--results-dir", tmp_path)
+    assert commands.only_run(tmp_path).parts[-3] == "ep_toy_1hidden"
+
+
+def test_underscore_and_hyphen_are_the_same():
+    one = options("--size-tab 10 20 784 --lr-tab .1 .2 --batch_size 3 --training_method eqprop")
+    assert one == options(
+        "--size_tab 10 20 784 --lr_tab .1 .2 --batch-size 3 --training-method eqprop"
+    )
+
+
+def test_options_by_hand_win_over_the_preset():
+    args = options("--epochs 2 --preset P-2h --T 70")
+    assert (args["epochs"], args["T"], args["Kmax"]) == (2, 70, 20)
+
+
+def test_list_presets_names_each_with_the_papers_figure(capsys):
+    with pytest.raises(SystemExit) as end:
+        commandLine.parse(["--list-presets"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for name, preset in presets.PRESETS.items():
+        assert f"\n{name}\n" in "\n" + text and preset.options in text and preset.reported in text
+
+
+def test_help_shows_defaults_and_groups():
+    text = commands.run("--help").stdout
+    for word in ("layered EP", "optimisation", "(default: 100)", "[beta]", "--list-presets"):
+        assert word in text
+
+
+def test_sizes_and_rates_left_out_are_taken_from_the_data_set(tmp_path):
+    words = "--dataset digits --T 3 --Kmax 2 --batch-size 500".split()
+    commands.run(*words, "--results-dir", tmp_path)
+    folder = commands.only_run(tmp_path)
+    recorded = json.loads((folder / "hyperparameters.json").read_text())["options"]
+    assert recorded["size_tab"] == [10, 512, 64] and recorded["lr_tab"] == [0.05, 0.1]
+
+
+DIGITS = "--dataset digits"
+WRONG = {  # command line -> what its one line must say
+    "--action learn": "invalid choice: 'learn'",
+    "--activation-function relu": "invalid choice: 'relu'",
+    "--dataset mnits": "invalid choice: 'mnits'",
+    "--training-method backprop": "invalid choice: 'backprop'",
+    "--dtype float16": "invalid choice: 'float16'",
+    "--preset P-9h": "invalid choice: 'P-9h'",
+    "--no-such-option 3": "unrecognized arguments: --no-such-option",
+    "--epoch 3": "unrecognized arguments: --epoch",
+    "--beta 0": "--beta: '0' is not a number other than 0",
+    "--beta nan": "--beta: 'nan' is not a number",
+    "--T -3": "--T: '-3' is not a whole number of at least 1",
+    "--T 2.5": "--T: '2.5' is not a whole number of at least 1",
+    "--Kmax 0": "--Kmax: '0' is not a whole number of at least 1",
+    "--batch-size 0": "--batch-size: '0' is not a whole number",
+    "--epochs many": "--epochs: 'many' is not a whole number",
+    "--dt 1.5": "--dt: '1.5' is not a step above 0 and at most 1",
+    "--lr_tab 0.1 -0.1": "--lr_tab: '-0.1' is not a number above 0",
+    "--seed -1": "--seed: '-1' is not a whole number of at least 0",
+    "--tol -1": "--tol: '-1' is not a number of at least 0",
+    "--size_tab": "--size_tab: expected at least one argument",
+    f"{DIGITS} --size_tab 10 20 784": "must end in 64, the inputs of digits",
+    f"{DIGITS} --size_tab 5 20 64": "starts with 5, digits has 10 classes",
+    f"{DIGITS} --size_tab 64": "must end in 64",
+    f"{DIGITS} --lr_tab 0.1": "--lr_tab has 1 value(s), this network has 2 synapse groups",
+    f"{DIGITS} --size_tab 10 5 5 5 5 64": "--lr_tab must be given",
+    f"{DIGITS} --C_tab 8 3": "--C_tab ends in 3, digits has 1 channel(s)",
+    f"{DIGITS} --C_tab 8 1 --Fconv 9 --lr_tab .1 .1": "8 x 8 maps, too small for filters of side 9",
+    f"{DIGITS} --toymodel --size_tab 10 64": "--size_tab has 2 sizes, the toy model has 3",
+    f"{DIGITS} --Fconv 3": "--Fconv is not used by the energy-based network",
+    f"{DIGITS} --discrete --no-clamp": "--no-clamp is not used by the prototypical network",
+    f"{DIGITS} --toymodel --discrete": "--discrete is not used by the toy network",
+    f"{DIGITS} --image-size 8": "--image-size and --grey are for --dataset folder",
+    f"{DIGITS} --benchmark --training-method EP": "leave --training-method out",
+    f"{DIGITS} --training-method BPTT --T 5 --Kmax 9": "--Kmax 9 is more than --T 5",
+    f"{DIGITS} --device-label 99": "--device-label 99: this machine has",
+    f"{DIGITS} --action evaluate": "--action evaluate and --load FILE go together",
+    f"{DIGITS} --load nowhere.pt": "--load: no checkpoint at nowhere.pt",
+    "--action evaluate --load nowhere.pt": "--load: no checkpoint at nowhere.pt",
+    "--resume nowhere": "--resume: cannot read nowhere",
+    "--config nowhere.json": "--config: cannot read nowhere.json",
+    "--preset P-1h --config x.json": "--preset and --config exclude each other",
+    "--dataset folder --data-dir nowhere": "nowhere",
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder to run in, so that whatever is written shows."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fails(main, line, capfd) -> str:
+    """Run the program in this process; return its one line of error."""
+    try:
+        status = main(shlex.split(line))
+    except SystemExit as end:
+        status = end.code
+    message = capfd.readouterr().err
+    assert status == 2, (status, message)
+    assert message.startswith("main.py: error: ") and message.count("\n") == 1, message
+    return message
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_command_is_one_line_and_writes_nothing(line, place, capfd):
+    from main import main
+
+    assert WRONG[line] in fails(main, line, capfd)
+    assert list(place.iterdir()) == []
+
+
+def test_a_real_process_ends_with_status_2_and_no_traceback(place):
+    done = commands.run("--beta", "0", cwd=place, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout
+    assert list(place.iterdir()) == []
+
+
+def test_images_must_be_there(place, capfd):
+    from main import main
+
+    (place / "pictures" / "cats").mkdir(parents=True)
+    (place / "pictures" / "dogs").mkdir()
+    assert "pictures" in fails(main, "--dataset folder --data-dir pictures", capfd)
+    for kind in ("cats", "dogs"):
+        for n in range(4):
+            Image.new("L", (6, 6), 20 * n).save(place / "pictures" / kind / f"{n}.png")
+    (place / "pictures" / "cats" / "2.png").write_bytes(b"no picture")
+    assert "2.png" in fails(main, "--dataset folder --data-dir pictures", capfd)
+    assert not (place / "results").exists()
+
+
+def test_damaged_and_foreign_checkpoints(place, capfd):
+    from main import main
+
+    (place / "broken.pt").write_bytes(b"PK\x03\x04 cut short")
+    assert "cannot be read as a checkpoint" in fails(main, "--load broken.pt", capfd)
+    torch.save({"weights": {}}, place / "foreign.pt")
+    assert "not a checkpoint of this program" in fails(main, "--load foreign.pt", capfd)
+    torch.save({"format": FORMAT + 1}, place / "newer.pt")
+    message = fails(main, "--action evaluate --load newer.pt", capfd)
+    assert f"format {FORMAT + 1}, this program reads format {FORMAT}" in message
+
+
+def test_records_are_checked_like_the_command_line(place, capfd):
+    from main import main
+
+    records = {
+        "text.json": ("no json", "is not valid JSON"),
+        "other.json": ("[1]", 'has no "options"'),
+        "unknown.json": ('{"options": {"colour": 3}}', "option 'colour' that this program"),
+        "wrong.json": ('{"options": {"beta": 0}}', "--beta: '0' is not a number other than 0"),
+    }
+    for name, (text, expected) in records.items():
+        (place / name).write_text(text)
+        assert expected in fails(main, f"--config {name}", capfd)
+
+
+def test_resume_refuses_other_options(place, capfd):
+    from main import main
+
+    assert main([*commands.SMALL, "--epochs", "1"]) == 0
+    folder = commands.only_run(place / "results")
+    capfd.readouterr()
+    message = fails(main, f"--resume {folder} --beta 0.3 --T 9", capfd)
+    assert "--T, --beta cannot be changed" in message
+    (folder / "checkpoint.pt").unlink()
+    assert "no checkpoint at" in fails(main, f"--resume {folder}", capfd)
+
+
+def test_a_network_is_not_evaluated_on_data_of_another_size(place, capfd):
+    from main import main
+
+    assert main([*commands.SMALL, "--epochs", "1"]) == 0
+    folder = commands.only_run(place / "results")
+    for kind in ("cats", "dogs"):
+        (place / "pictures" / kind).mkdir(parents=True)
+        for n in range(4):
+            Image.new("L", (6, 6), 20 * n).save(place / "pictures" / kind / f"{n}.png")
+    capfd.readouterr()
+    line = f"--action evaluate --load {folder}/checkpoint.pt --dataset folder --data-dir pictures"
+    assert "must end in" in fails(main, line + " --grey", capfd)

@@ -1,0 +1,137 @@
+"""Result folders: complete, never shared, never half written."""
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import commands
+import numpy as np
+import pytest
+
+from runFolder import RunError, RunFolder, createPath, read_checkpoint, write_whole
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    commands.run(*commands.SMALL, "--epochs", 2, "--beta", 1 / 3, "--results-dir", results)
+    return commands.only_run(results)
+
+
+def test_a_folder_holds_all_that_is_promised(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "hyperparameters.txt",
+        "hyperparameters.json",
+        "metrics.csv",
+        "results.npz",
+        "checkpoint.pt",
+        "plotFunctions.py",
+        "results.png",
+        "results.pdf",
+    }
+    assert folder.parts[-3] == "ep_cont_1hidden" and folder.name == "Trial-1"
+    assert folder.parts[-2].startswith("cpu-20")
+
+
+def test_the_record_says_what_was_run_unrounded(folder):
+    text = (folder / "hyperparameters.txt").read_text()
+    record = json.loads((folder / "hyperparameters.json").read_text())
+    assert text.startswith("EP training, energy-based network, digits\n")
+    assert f"- beta: {1 / 3}\n" in text and "- size_tab: 10 16 64\n" in text
+    assert record["options"]["beta"] == 1 / 3 and record["options"]["seed"] == 0
+    for word in (
+        "torch version",
+        "python version",
+        "numpy version",
+        "commit",
+        "command",
+        "machine",
+    ):
+        assert f"- {word}: " in text
+    assert record["command"].startswith("python main.py --dataset digits")
+
+
+def test_metrics_have_a_row_per_epoch_and_method(folder):
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert list(rows[0]) == ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
+    assert [(row["epoch"], row["method"]) for row in rows] == [("1", "EP"), ("2", "EP")]
+    with np.load(folder / "results.npz", allow_pickle=False) as arrays:
+        assert arrays["EP_residual"].shape == (2,)
+
+
+def test_the_copied_plotting_runs_alone(folder):
+    for name in ("results.png", "results.pdf"):
+        (folder / name).unlink()
+    done = subprocess.run(
+        [sys.executable, "plotFunctions.py"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert (folder / "results.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "results.pdf").read_bytes().startswith(b"%PDF")
+    assert "results.png" in done.stdout
+
+
+def test_runs_started_at_once_never_share_a_folder(tmp_path):
+    with ThreadPoolExecutor(20) as pool:
+        paths = list(pool.map(lambda _: createPath(tmp_path, "model", "cpu"), range(60)))
+    assert len(set(paths)) == 60
+    numbers = sorted(int(path.name.split("-")[1]) for path in paths)
+    assert numbers == list(range(1, 61))
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "results").write_text("a file, not a folder")
+    done = commands.run(*commands.SMALL, "--results-dir", tmp_path / "results", check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "choose another place with --results-dir" in done.stderr
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.csv"
+    write_whole(path, b"old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+    with pytest.raises(RunError, match="what was written before is intact"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
+    """A limit on the size of files stands for a disk that is full when the second epoch ends."""
+    size = first_checkpoint_size(tmp_path / "probe")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 600, size + 600))
+
+    done = commands.run(
+        *commands.SMALL,
+        *("--epochs", 40, "--results-dir", tmp_path / "full"),
+        check=False,
+        preexec_fn=limit,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "what was written before is intact" in done.stderr
+    folder = commands.only_run(tmp_path / "full")
+    assert read_checkpoint(folder / "checkpoint.pt")["progress"]["rows"]
+    assert not list(folder.glob("checkpoint*.part"))
+
+
+def first_checkpoint_size(results) -> int:
+    commands.run(*commands.SMALL, "--epochs", 1, "--results-dir", results)
+    return (commands.only_run(results) / "checkpoint.pt").stat().st_size
+
+
+def test_nothing_needs_unpickling(folder):
+    assert read_checkpoint(folder / "checkpoint.pt")["progress"]["epoch"] == 3
+    with pytest.raises(RunError, match="cannot be read as a checkpoint"):
+        read_checkpoint(folder / "metrics.csv")
+
+
+def test_metrics_are_written_whole(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_metrics([{"epoch": 1, "method": "EP"}])
+    run.write_metrics([{"epoch": 1, "method": "EP"}, {"epoch": 2, "method": "EP"}])
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
