@@ -148,6 +148,7 @@ class Evaluation(NamedTuple):
     loss: float  # half the squared error, mean per sample
     residual: float  # largest change of any unit in one more step: 0 at equilibrium
     oscillating: float  # % of samples whose free phase ends in an oscillation of period 2
+    silent: int  # output units that are not above 0 for any sample
 
 
 @torch.no_grad()
@@ -157,11 +158,13 @@ def evaluate(net: EquilibriumNetwork, split: Split, schedule: Schedule) -> Evalu
     Two steps more tell whether the free phase has come to rest: a state that moves from one step to
     the next, but not from one to the next but one, oscillates with period 2.
     """
-    device, sums = split.x.device, []
+    sums, highest = [], None
     for data, target in split.batches(schedule.test_batch_size, schedule.dtype):
         drive = net.drive(data)
         s = net(drive, net.initHidden(drive), schedule.T, observe=settle_rule(schedule.tol))
         once = net(drive, s, 1)
+        top = s[0].amax(0)
+        highest = top if highest is None else torch.maximum(highest, top)
         moved, back = residual(s, once), residual(s, net(drive, once, 1))
         sums.append(
             torch.stack(
@@ -173,9 +176,10 @@ def evaluate(net: EquilibriumNetwork, split: Split, schedule: Schedule) -> Evalu
                 ]
             )
         )
-    table = torch.stack(sums).to(device)
+    table = torch.stack(sums)
     wrong, loss, oscillating = (table[:, :3].sum(0) / len(split)).tolist()
-    return Evaluation(100 * wrong, loss, table[:, 3].max().item(), 100 * oscillating)
+    silent = int((highest <= 0).sum())
+    return Evaluation(100 * wrong, loss, table[:, 3].max().item(), 100 * oscillating, silent)
 
 
 @dataclasses.dataclass
@@ -282,7 +286,7 @@ def train(
                 run.write_arrays({name: np.array(v) for name, v in progress.notes.items()})
                 save()
                 print(epoch_line(row, schedule.epochs), flush=True)
-                warn_of_oscillation(progress, method, schedule)
+                warn_of_traps(progress, method, schedule)
     return progress.rows
 
 
@@ -290,7 +294,7 @@ def finish_epoch(progress: Progress, row: dict[str, Any], index: int, n_methods:
     """Enter a finished epoch and move on to the next method or epoch."""
     evaluation = row.pop("evaluation")
     progress.rows.append(row)
-    for name in ("residual", "oscillating"):
+    for name in ("residual", "oscillating", "silent"):
         notes = progress.notes.setdefault(f"{row['method']}_{name}", [])
         notes.append(getattr(evaluation, name))
     last = index == n_methods - 1
@@ -353,18 +357,23 @@ def check_finite(losses: torch.Tensor, epoch: int, method: str) -> None:
         )
 
 
-def warn_of_oscillation(progress: Progress, method: str, schedule: Schedule) -> None:
-    """Say once per run that an odd Kmax compares opposite phases of a period-2 oscillation."""
-    shares = progress.notes[f"{method}_oscillating"]
-    if method != "EP" or schedule.Kmax % 2 == 0 or not shares[-1] or any(shares[:-1]):
-        return
-    print(
-        f"warning: the free phase of {shares[-1]:.2f} % of the test samples ends in an oscillation "
-        f"of period 2, and an odd --Kmax ({schedule.Kmax}) compares its opposite phases: use an "
-        "even --Kmax, or a smaller --dt",
-        file=sys.stderr,
-        flush=True,
-    )
+def warn_of_traps(progress: Progress, method: str, schedule: Schedule) -> None:
+    """Say, when it first shows, what is known to spoil training by this method."""
+    shares, silent = (progress.notes[f"{method}_{name}"] for name in ("oscillating", "silent"))
+    message = ""
+    if method == "EP" and schedule.Kmax % 2 and shares[-1] and not any(shares[:-1]):
+        message = (
+            f"the free phase of {shares[-1]:.2f} % of the test samples ends in an oscillation of "
+            f"period 2, and an odd --Kmax ({schedule.Kmax}) compares its opposite phases: use an "
+            "even --Kmax, or a smaller --dt"
+        )
+    if method == "BPTT" and silent[-1] and not any(silent[:-1]):
+        message = (
+            f"{silent[-1]} output unit(s) stay at 0 for every test sample: clamped, they pass BPTT "
+            "no gradient and may never learn; use --no-clamp"
+        )
+    if message:
+        print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:

@@ -26,7 +26,7 @@ README_TRAIN = {  # every `--action train` command of the published README, word
     "P-conv": "--action 'train' --activation-function 'hardsigm' --C_tab 64 32 1 --size_tab 10 "
     "--lr_tab 0.015 0.035 0.15 --epochs 40 --T 200 --Kmax 10 --beta 0.4 --benchmark",
 }
-CUT = "--epochs 1 --T 3 --Kmax 2 --batch-size 500 --threads 2".split()
+CUT = ["--epochs", "1", "--T", "3", "--Kmax", "2", "--batch-size", "500", "--threads", "2"]
 
 
 def options(line: str):
@@ -41,7 +41,9 @@ def test_published_commands_mean_what_they_say(row):
     assert args["activation_function"] == ("hardsigm" if row == "P-conv" else "sigm")
     same = options(f"--preset {row}")
     changed = {name for name in args if args[name] != same[name]} - {"preset"}
-    assert changed == ({"T", "Kmax"} if row == "P-1h" else set())
+    assert changed == {"P-1h": {"T", "Kmax"}, "EB-1h": {"no_clamp"}, "EB-2h": {"no_clamp"}}.get(
+        row, set()
+    )
     assert bool(presets.PRESETS[row].differs) is bool(changed)
 
 
@@ -56,9 +58,21 @@ def test_published_commands_run_on_mnist_with_their_steps_cut_down(row, tmp_path
 
 
 def test_the_toy_model_trains_on_digits(tmp_path):
-    words = (
-        "--toymodel --dataset digits --T 5 --Kmax 2 --batch-size 200 --size-tab 10 12 64".split()
-    )
+    words = [
+        "--toymodel",
+        "--dataset",
+        "digits",
+        "--T",
+        "5",
+        "--Kmax",
+        "2",
+        "--batch-size",
+        "200",
+        "--size-tab",
+        "10",
+        "12",
+        "64",
+    ]
     commands.run(*words, "--results-dir", tmp_path)
     assert commands.only_run(tmp_path).parts[-3] == "ep_toy_1hidden"
 
@@ -91,7 +105,7 @@ def test_help_shows_defaults_and_groups():
 
 
 def test_sizes_and_rates_left_out_are_taken_from_the_data_set(tmp_path):
-    words = "--dataset digits --T 3 --Kmax 2 --batch-size 500".split()
+    words = ["--dataset", "digits", "--T", "3", "--Kmax", "2", "--batch-size", "500"]
     commands.run(*words, "--results-dir", tmp_path)
     folder = commands.only_run(tmp_path)
     recorded = json.loads((folder / "hyperparameters.json").read_text())["options"]
