@@ -23,6 +23,7 @@ from torch import nn
 
 from products import add_product, prepare
 
+Tensors = list[torch.Tensor]
 Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # (weight, bias) per synapse group
 
 
@@ -67,16 +68,25 @@ ACTIVATIONS = {
 }
 
 
+def largest_change(before: Tensors, after: Tensors) -> torch.Tensor:
+    """Largest change of any unit between two states, per sample (batch,)."""
+    changes = [(a - b).abs().flatten(1).amax(1) for a, b in zip(after, before, strict=True)]
+    return torch.stack(changes).amax(0)
+
+
 class EquilibriumNetwork(nn.Module):
     """A state that is driven to rest, and a local rule that reads it.
 
-    A subclass gives `constants` and `wire` (what a phase leaves unchanged), `stepper` (one step),
-    `initHidden` (the state to start from) and `add_contrast` (the local rule). `synapses` holds its
-    parameters as (weight, bias) pairs and `synapse_names` their names, one learning rate each.
+    A subclass gives `constants` and `wire` (what a phase leaves unchanged), `initHidden` (the state
+    to start from), `goals` and `move` (one step) and `add_contrast` (the local rule). `synapses`
+    holds its parameters as (weight, bias) pairs and `synapse_names` their names, one learning rate
+    each.
     """
 
     synapse_names: list[str]
     layer_names: list[str]
+    reach: list[int]  # per layer, steps before a nudge of the output can show in it
+    dt: float
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,11 +107,11 @@ class EquilibriumNetwork(nn.Module):
             values = torch.empty(*size).uniform_(-bound, bound, generator=generator)
             parameters.append(nn.Parameter(values))
 
-    def constants(self, data: torch.Tensor) -> list[torch.Tensor]:
+    def constants(self, data: torch.Tensor) -> Tensors:
         """Everything a phase leaves unchanged, as tensors that depend on the parameters."""
         raise NotImplementedError
 
-    def wire(self, constants: list[torch.Tensor]) -> NamedTuple:
+    def wire(self, constants: Tensors) -> NamedTuple:
         """Lay out the `constants` as the steps of a phase read them."""
         raise NotImplementedError
 
@@ -109,26 +119,47 @@ class EquilibriumNetwork(nn.Module):
         """What `forward` needs of the data, computed once per batch."""
         return self.wire(self.constants(data))
 
-    def initHidden(self, drive: NamedTuple) -> list[torch.Tensor]:
+    def initHidden(self, drive: NamedTuple) -> Tensors:
         """Layers at zero."""
         raise NotImplementedError
+
+    def goals(self, drive: NamedTuple, s: Tensors) -> Tensors:
+        """Where the dynamics ds/dt = goal - s draws each layer, but for the nudge."""
+        raise NotImplementedError
+
+    def nudge(self, s: Tensors, target: torch.Tensor | None, beta: float) -> torch.Tensor | None:
+        """What the target adds to ds_0/dt: beta (y - s_0), (batch, n_out)."""
+        return beta * (target - s[0]) if beta else None
+
+    def move(self, s: Tensors, goals: Tensors, nudge: torch.Tensor | None) -> Tensors:
+        """Take one Euler step of `dt`, within the bounds of the states."""
+        raise NotImplementedError
+
+    def velocity(
+        self, s: Tensors, goals: Tensors, nudge: torch.Tensor | None, after: Tensors
+    ) -> Tensors:
+        """ds/dt in the step from s to `after`, per layer."""
+        rates = [goal - v for goal, v in zip(goals, s, strict=True)]
+        if nudge is not None:
+            rates[0] = rates[0] + nudge
+        return rates
 
     def stepper(
         self,
         drive: NamedTuple,
-        s: list[torch.Tensor],
+        s: Tensors,
         target: torch.Tensor | None = None,
         beta: float = 0.0,
-    ) -> list[torch.Tensor]:
+    ) -> Tensors:
         """Run the dynamics for one step; the state that came in is left as it was."""
-        raise NotImplementedError
+        return self.move(s, self.goals(drive, s), self.nudge(s, target, beta))
 
     def add_contrast(
         self,
         pairs: Pairs,
         drive: NamedTuple,
-        s_free: list[torch.Tensor],
-        s_nudged: list[torch.Tensor],
+        s_free: Tensors,
+        s_nudged: Tensors,
         scales: Sequence[float],
     ) -> None:
         """Add scale * (dPhi/dtheta at s_nudged - dPhi/dtheta at s_free), summed over the batch.
@@ -142,12 +173,12 @@ class EquilibriumNetwork(nn.Module):
     def forward(
         self,
         drive: NamedTuple,
-        s: list[torch.Tensor],
+        s: Tensors,
         steps: int,
         target: torch.Tensor | None = None,
         beta: float = 0.0,
-        observe: Callable[[int, list[torch.Tensor], list[torch.Tensor]], bool] | None = None,
-    ) -> list[torch.Tensor]:
+        observe: Callable[[int, Tensors, Tensors], bool] | None = None,
+    ) -> Tensors:
         """Run a phase: the free phase, or with `target` and `beta` the nudged one.
 
         Args:
@@ -183,8 +214,8 @@ class EquilibriumNetwork(nn.Module):
     def computeGradients(
         self,
         drive: NamedTuple,
-        s_free: list[torch.Tensor],
-        s_nudged: list[torch.Tensor],
+        s_free: Tensors,
+        s_nudged: Tensors,
         beta: float,
     ) -> Pairs:
         """EP's update of every parameter: an ascent direction, mean over the batch.
@@ -203,8 +234,8 @@ class EquilibriumNetwork(nn.Module):
     def learn(
         self,
         drive: NamedTuple,
-        s_free: list[torch.Tensor],
-        s_nudged: list[torch.Tensor],
+        s_free: Tensors,
+        s_nudged: Tensors,
         beta: float,
         lr_tab: Sequence[float],
     ) -> None:
@@ -224,7 +255,7 @@ class LayerDrive(NamedTuple):
     """What a phase of a layered network leaves unchanged."""
 
     x: torch.Tensor  # (batch, n_x), the data as the synapses see it
-    inputs: list[torch.Tensor]  # per layer (n_i,) or (batch, n_i): biases and data, times the gain
+    inputs: Tensors  # per layer (n_i,) or (batch, n_i): biases and data, times the gain
     links: list[list[tuple]]  # per layer i: (j, matrix), layer j contributes signal_j @ matrix
 
 
@@ -259,6 +290,7 @@ class LayeredNetwork(EquilibriumNetwork):
             self.add_synapses((size_tab[i], size_tab[j]), generator)
         self.synapse_names = [f"W{i}{'x' if j == self.n_layers else j}" for i, j in self.links]
         self.layer_names = [f"s{i}" for i in range(self.n_layers)]
+        self.reach = list(range(self.n_layers))
 
     def connections(self) -> list[tuple[int, int]]:
         """Pairs (i, j): layer i receives from layer j by W_ij and sends back by its transpose."""
@@ -272,9 +304,9 @@ class LayeredNetwork(EquilibriumNetwork):
         """What the synapses see of a layer."""
         raise NotImplementedError
 
-    def constants(self, data: torch.Tensor) -> list[torch.Tensor]:
+    def constants(self, data: torch.Tensor) -> Tensors:
         x = self.signal(data.flatten(1))
-        inputs: list[torch.Tensor] = [torch.zeros_like(self.biases[0][:1])] * self.n_layers
+        inputs: Tensors = [torch.zeros_like(self.biases[0][:1])] * self.n_layers
         for (i, j), (w, b) in zip(self.links, self.synapses, strict=True):
             inputs[i] = inputs[i] + (b if j < self.n_layers else torch.addmm(b, x, w.t()))
         inputs = [self.scale_input(v, gain) for v, gain in zip(inputs, self.gains, strict=True)]
@@ -284,7 +316,7 @@ class LayeredNetwork(EquilibriumNetwork):
     def scale_input(self, v: torch.Tensor, gain: float) -> torch.Tensor:
         return v * gain if gain != 1.0 else v
 
-    def wire(self, constants: list[torch.Tensor]) -> LayerDrive:
+    def wire(self, constants: Tensors) -> LayerDrive:
         x, *rest = constants
         inputs, inner = rest[: self.n_layers], rest[self.n_layers :]
         links: list[list[tuple]] = [[] for _ in inputs]
@@ -294,27 +326,37 @@ class LayeredNetwork(EquilibriumNetwork):
             links[j].append((i, prepare(w, len(x), self.gains[j])))
         return LayerDrive(x, inputs, links)
 
-    def initHidden(self, drive: LayerDrive) -> list[torch.Tensor]:
+    def initHidden(self, drive: LayerDrive) -> Tensors:
         return [drive.x.new_zeros(len(drive.x), n) for n in self.size_tab[:-1]]
 
-    def received(self, drive: LayerDrive, signals: list[torch.Tensor], i: int) -> torch.Tensor:
+    def received(self, drive: LayerDrive, signals: Tensors, i: int) -> torch.Tensor:
         """Gain times what layer i receives from its neighbours, its biases and the data."""
         total = drive.inputs[i]
         for j, matrix in drive.links[i]:
             total = add_product(total, signals[j], matrix, self.gains[i])
         return total
 
+    def move(self, s, goals, nudge):
+        if self.dt == 1.0:
+            moved = list(goals)
+        else:
+            moved = [torch.lerp(v, goal, self.dt) for v, goal in zip(s, goals, strict=True)]
+        if nudge is not None:
+            moved[0] = torch.add(moved[0], nudge, alpha=self.dt)
+        return moved
+
     def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
         free = [self.signal(v) for v in s_free]
         nudged = [self.signal(v) for v in s_nudged]
         for (i, j), (w, b), scale in zip(self.links, pairs, scales, strict=True):
+            # n_i n_j - f_i f_j as (n_i - f_i) n_j + f_i (n_j - f_j): 0 where nothing has changed
             change = nudged[i] - free[i]
+            b.add_(change.sum(0), alpha=scale)
             if j == self.n_layers:  # the data are the same in both phases
                 w.addmm_(change.t(), drive.x, alpha=scale)
             else:
-                w.addmm_(nudged[i].t(), nudged[j], alpha=scale)
-                w.addmm_(free[i].t(), free[j], alpha=-scale)
-            b.add_(change.sum(0), alpha=scale)
+                w.addmm_(change.t(), nudged[j], alpha=scale)
+                w.addmm_(free[i].t(), nudged[j] - free[j], alpha=scale)
 
 
 class EPcont(LayeredNetwork):
@@ -348,18 +390,26 @@ class EPcont(LayeredNetwork):
     def signal(self, v: torch.Tensor) -> torch.Tensor:
         return self.rho(v)
 
-    def stepper(self, drive, s, target=None, beta=0.0):
+    def goals(self, drive, s):
         signals = [self.rho(v) for v in s]
-        s_next = []
+        goals = []
         for i, v in enumerate(s):
-            pull = self.received(drive, signals, i)  # (batch, n_i)
+            goal = self.received(drive, signals, i)  # (batch, n_i)
             if self.sloped[i]:
-                pull = self.rho.times_slope(pull, v, signals[i])
-            if i == 0 and beta:
-                pull = torch.add(pull, target - v, alpha=beta)
-            v = torch.lerp(v, pull, self.dt)
-            s_next.append(v.clamp_(0.0, 1.0) if self.clamp else v)
-        return s_next
+                goal = self.rho.times_slope(goal, v, signals[i])
+            goals.append(goal)
+        return goals
+
+    def move(self, s, goals, nudge):
+        moved = super().move(s, goals, nudge)
+        return [v.clamp(0.0, 1.0) for v in moved] if self.clamp else moved
+
+    def velocity(self, s, goals, nudge, after):
+        """As published, 0 for a unit that the clamp holds at 0 or 1."""
+        rates = super().velocity(s, goals, nudge, after)
+        if not self.clamp:
+            return rates
+        return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
 
 
 class toyEPcont(EPcont):
@@ -379,6 +429,7 @@ class toyEPcont(EPcont):
         if len(size_tab) != 3:
             raise ValueError(f"the toy model has three layer sizes, size_tab has {len(size_tab)}")
         super().__init__(size_tab, activation, dt, clamp, exact_output=True, seed=seed)
+        self.reach = [0, 0]  # as published: the hidden layer's process is shown from the start
 
     def connections(self) -> list[tuple[int, int]]:
         return [(0, 1), (0, 2), (1, 2)]
@@ -397,18 +448,8 @@ class EPdisc(LayeredNetwork):
     def scale_input(self, v: torch.Tensor, gain: float) -> torch.Tensor:
         return self.rho.affine(v)
 
-    def stepper(self, drive, s, target=None, beta=0.0):
-        return [
-            self.relax(i, v, self.rho.shape(self.received(drive, s, i)), target, beta)
-            for i, v in enumerate(s)
-        ]
-
-    def relax(self, i, v, goal, target, beta):
-        """Move layer i from v towards its goal rho(...) and, at the output, towards the target."""
-        moved = goal if self.dt == 1.0 else torch.lerp(v, goal, self.dt)
-        if i == 0 and beta:
-            moved = torch.add(moved, target - v, alpha=self.dt * beta)
-        return moved
+    def goals(self, drive, s):
+        return [self.rho.shape(self.received(drive, s, i)) for i in range(len(s))]
 
 
 class PooledState(list):
@@ -425,10 +466,10 @@ class ConvDrive(NamedTuple):
     x: torch.Tensor  # (batch, C_x, height, width)
     top: torch.Tensor  # (batch, C, h, w), what the last layer receives from the data
     top_positions: torch.Tensor  # places of its pooled maxima
-    inputs: list[torch.Tensor]  # per dense layer (n_i,): its bias, times the gain
-    dense: list[torch.Tensor]  # weights (n_i, n_i+1)
-    kernels: list[torch.Tensor]  # (C_k, C_k+1, F, F), but for the one that sees the data
-    kernel_biases: list[torch.Tensor]
+    inputs: Tensors  # per dense layer (n_i,): its bias, times the gain
+    dense: Tensors  # weights (n_i, n_i+1)
+    kernels: Tensors  # (C_k, C_k+1, F, F), but for the one that sees the data
+    kernel_biases: Tensors
 
 
 class convEP(EPdisc):
@@ -475,6 +516,7 @@ class convEP(EPdisc):
         self.synapse_names = [f"Wfc{i}" for i in range(self.n_dense)]
         self.synapse_names += [f"Wconv{k}" for k in range(self.n_conv)]
         self.layer_names = [f"s{i}" for i in range(self.n_dense + self.n_conv)]
+        self.reach = list(range(len(self.layer_names)))
 
     def sizes_of_maps(self, input_size: tuple[int, int]) -> tuple[list, list]:
         """(height, width) of every map before and after pooling, from the output backwards."""
@@ -492,7 +534,7 @@ class convEP(EPdisc):
             pooled.insert(0, size)
         return maps, pooled
 
-    def constants(self, data: torch.Tensor) -> list[torch.Tensor]:
+    def constants(self, data: torch.Tensor) -> Tensors:
         x = data.contiguous(memory_format=torch.channels_last)
         weights, biases = list(self.weights), list(self.biases)
         dense, kernels = weights[: self.n_dense], weights[self.n_dense :]
@@ -502,7 +544,7 @@ class convEP(EPdisc):
         inputs = [self.rho.affine(b) for b in dense_biases]
         return [x, top, top_positions, *inputs, *dense, *kernels, *kernel_biases]
 
-    def wire(self, constants: list[torch.Tensor]) -> ConvDrive:
+    def wire(self, constants: Tensors) -> ConvDrive:
         x, top, top_positions, *rest = constants
         n, c = self.n_dense, self.n_conv - 1
         return ConvDrive(
@@ -534,7 +576,7 @@ class convEP(EPdisc):
         size = (*s.shape[:2], *self.map_sizes[k])
         return F.max_unpool2d(s, positions, self.Fpool, output_size=size)
 
-    def stepper(self, drive, s, target=None, beta=0.0):
+    def goals(self, drive, s):
         dense, maps = s[: self.n_dense], s[self.n_dense :]
         values = [*dense, maps[0].flatten(1)]
         pooled, positions = self.pool_all(drive, maps)
@@ -551,12 +593,12 @@ class convEP(EPdisc):
                 spread = self.unpool(k - 1, maps[k - 1], positions[k - 1])
                 backwards = F.conv_transpose2d(spread, drive.kernels[k - 1], padding=self.pad)
             goals.append(self.rho(forwards + backwards))
-        layers = [
-            self.relax(i, v, g, target, beta) for i, (v, g) in enumerate(zip(s, goals, strict=True))
-        ]
-        return PooledState(layers, positions)
+        return PooledState(goals, positions)
 
-    def pool_all(self, drive: ConvDrive, maps: list[torch.Tensor]) -> tuple[list, list]:
+    def move(self, s, goals, nudge):
+        return PooledState(super().move(s, goals, nudge), goals.positions)
+
+    def pool_all(self, drive: ConvDrive, maps: Tensors) -> tuple[list, list]:
         """What every convolutional layer receives forwards, and where the maxima were found."""
         pooled, positions = [], []
         for below, kernel, bias in zip(maps[1:], drive.kernels, drive.kernel_biases, strict=True):
@@ -566,22 +608,22 @@ class convEP(EPdisc):
         return [*pooled, drive.top], [*positions, drive.top_positions]
 
     def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
-        for sign, s in ((1.0, s_nudged), (-1.0, s_free)):
-            self.add_phi_gradient(pairs, drive, s, [sign * scale for scale in scales])
+        phases = (self.phi_gradient(drive, s) for s in (s_nudged, s_free))
+        for (w, b), scale, nudged, free in zip(pairs, scales, *phases, strict=True):
+            w.add_(nudged[0] - free[0], alpha=scale)
+            b.add_(nudged[1] - free[1], alpha=scale)
 
-    def add_phi_gradient(self, pairs, drive, s, scales):
-        """Add scale * dPhi/dtheta at the state s, pooled where its last step found the maxima.
+    def phi_gradient(self, drive, s):
+        """dPhi/dtheta at the state s, (weight, bias) pairs, summed over the batch.
 
-        Phi = sum_i s_i . (W_i s_i+1 + b_i) + sum_k unpool_k(s_k) . (W_k * s_k+1 + b_k).
+        Phi = sum_i s_i . (W_i s_i+1 + b_i) + sum_k unpool_k(s_k) . (W_k * s_k+1 + b_k), the places
+        of the maxima being those of the last step.
         """
         dense, maps = s[: self.n_dense], [*s[self.n_dense :], drive.x]
         values = [*dense, maps[0].flatten(1)]
-        for i, ((w, b), scale) in enumerate(zip(pairs[: self.n_dense], scales, strict=False)):
-            w.addmm_(values[i].t(), values[i + 1], alpha=scale)
-            b.add_(values[i].sum(0), alpha=scale)
-        rest = zip(pairs[self.n_dense :], scales[self.n_dense :], strict=True)
-        for k, ((w, b), scale) in enumerate(rest):
+        pairs = [(v.t() @ below, v.sum(0)) for v, below in zip(values, values[1:], strict=False)]
+        for k, kernel in enumerate(self.weights[self.n_dense :]):
             spread = self.unpool(k, maps[k], s.positions[k])
-            gradient = nn.grad.conv2d_weight(maps[k + 1], w.shape, spread, padding=self.pad)
-            w.add_(gradient, alpha=scale)
-            b.add_(maps[k].sum((0, 2, 3)), alpha=scale)
+            gradient = nn.grad.conv2d_weight(maps[k + 1], kernel.shape, spread, padding=self.pad)
+            pairs.append((gradient, maps[k].sum((0, 2, 3))))
+        return pairs

@@ -21,15 +21,20 @@ import torch
 from tqdm import tqdm
 
 from datasets import Dataset, Split
-from netClasses import EquilibriumNetwork, Pairs
+from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
+from netClasses import EquilibriumNetwork, Pairs, Tensors, largest_change
 from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
     "Schedule",
     "bptt_gradients",
+    "compute_NT",
+    "compute_nSdSDT",
+    "compute_nTdT",
     "createHyperparameterfile",
     "createPath",
     "evaluate",
+    "receipe",
     "train",
 ]
 
@@ -80,17 +85,12 @@ def settle_rule(tol: float) -> Callable | None:
     if not tol:
         return None
 
-    def settled(t: int, before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
-        return t % SETTLE_EVERY == SETTLE_EVERY - 1 and residual(before, after).max().item() <= tol
+    def settled(t: int, before: Tensors, after: Tensors) -> bool:
+        if t % SETTLE_EVERY != SETTLE_EVERY - 1:
+            return False
+        return largest_change(before, after).max().item() <= tol
 
     return settled
-
-
-def residual(before: list[torch.Tensor], after: list[torch.Tensor]) -> torch.Tensor:
-    """Largest change of any unit, per sample (batch,)."""
-    return torch.stack(
-        [(a - b).abs().flatten(1).amax(1) for a, b in zip(after, before, strict=True)]
-    ).amax(0)
 
 
 @torch.no_grad()
@@ -165,7 +165,7 @@ def evaluate(net: EquilibriumNetwork, split: Split, schedule: Schedule) -> Evalu
         once = net(drive, s, 1)
         top = s[0].amax(0)
         highest = top if highest is None else torch.maximum(highest, top)
-        moved, back = residual(s, once), residual(s, net(drive, once, 1))
+        moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))
         sums.append(
             torch.stack(
                 [

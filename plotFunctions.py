@@ -8,7 +8,10 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 COLOURS = {"EP": "#1f77b4", "BPTT": "#d62728"}
 
@@ -63,6 +66,24 @@ def plot_results(folder: Path) -> list[Path]:
     axes.grid(alpha=0.3)
     axes.legend(title="last epoch in brackets", frameon=False)
     return save(figure, folder, "results")
+
+
+def compute_Hist(
+    gradients: Sequence[np.ndarray], updates: Sequence[np.ndarray]
+) -> tuple[list[float], list[float]]:
+    """Relative RMSE between two processes: mean and standard deviation (N - 1) per layer.
+
+    Args:
+        gradients, updates: per layer (K, ...), whole curves as `--save-full` stores them.
+    """
+    mean, std = [], []
+    for a, c in zip(gradients, updates, strict=True):
+        scale = np.maximum((a * a).sum(0), (c * c).sum(0))
+        error = ((a - c) ** 2).sum(0)
+        values = np.sqrt(np.divide(error, scale, out=np.zeros_like(error), where=scale > 0))
+        mean.append(float(values.mean()))
+        std.append(float(values.std(ddof=1)))
+    return mean, std
 
 
 def plot_folder(folder: str | Path) -> list[Path]:

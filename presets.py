@@ -19,7 +19,7 @@ class Preset(NamedTuple):
 TABLE_1 = "Ernoult et al. 2019, Table 1, test error in % EP / BPTT: "
 NO_CLAMP = (
     "--no-clamp: clamped to [0, 1], an output unit that starts below 0 passes BPTT no gradient and "
-    "never learns its class (EP's nudge lifts it; it is trained alike either way)"
+    "never learns its class (EP's nudge lifts it)"
 )
 
 PRESETS = {

@@ -1,0 +1,417 @@
+"""EP's updates, step by step, beside the gradients of BPTT: the GDU property and its measures.
+
+The free phase is run once. Then two processes advance side by side: the nudged phase forwards from
+the steady state, and the gradients of BPTT backwards from the same state, one vector-Jacobian
+product a step at the stored last states. Memory is O(parameters), time O(T + K).
+
+Names and signs are those of Ernoult et al. 2019: nS, NT (and nT) are gradients of the loss, dS, DT
+(and dT) are EP's updates with a minus sign; the theorem is that they are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datasets import Split
+from netClasses import EquilibriumNetwork, Tensors, largest_change
+
+RESTS = 1e-3  # change of a unit per unit of time below which the free phase counts as settled
+GROWS = 0.05  # relative change of the update in the last tenth of the nudged phase
+
+
+def free_trajectory(
+    net: EquilibriumNetwork, data: torch.Tensor, T: int, K: int, observe: Callable | None = None
+) -> list[Tensors]:
+    """The last K + 1 states s(T-K) ... s(T) of a free phase of T steps; T >= K."""
+    with torch.no_grad():
+        drive = net.drive(data)
+        s = net(drive, net.initHidden(drive), T - K, observe=observe)
+        trajectory = [s]
+        net(drive, s, K, observe=lambda t, before, after: trajectory.append(after))
+    return trajectory
+
+
+def backward_process(
+    net: EquilibriumNetwork, data: torch.Tensor, trajectory: list[Tensors], target: torch.Tensor
+) -> Iterator[tuple[Tensors, Callable[[], Tensors]]]:
+    """BPTT: go back through the last steps of the free phase, one vector-Jacobian product a step.
+
+    Args:
+        data: (batch, ...), the input of the free phase.
+        trajectory: the states s(T-K) ... s(T), K + 1 of them.
+        target: (batch, n_out).
+    Yields:
+        For t = 0 ... K-1: dL/ds(T-t) per layer (batch, ...), and a function that returns dL/dW
+        through the last t + 1 steps per weight. L is half the squared error summed over the
+        outputs, mean over the batch.
+    """
+    with torch.enable_grad():
+        constants = net.constants(data)
+        leaves = [c.detach().requires_grad_(c.requires_grad) for c in constants]
+        drive = net.wire(leaves)
+    roots = [c for c in constants if c.requires_grad]
+    learnt = [leaf for leaf in leaves if leaf.requires_grad]
+    totals = [torch.zeros_like(leaf) for leaf in learnt]
+
+    def weight_gradients() -> Tensors:
+        # a weight that is a constant itself gets the very tensor of its total, which grows on
+        return [g.clone() for g in pull_back(roots, list(net.weights), totals, retain_graph=True)]
+
+    grad_s = [torch.zeros_like(v) for v in trajectory[-1]]
+    grad_s[0] = (trajectory[-1][0] - target) / len(target)
+    for state in reversed(trajectory[:-1]):
+        s = [v.detach().requires_grad_() for v in state]
+        with torch.enable_grad():
+            after = net.stepper(drive, s)
+        grads = pull_back(list(after), s + learnt, grad_s)
+        for total, g in zip(totals, grads[len(s) :], strict=True):
+            total.add_(g)
+        yield grad_s, weight_gradients
+        grad_s = list(grads[: len(s)])
+
+
+def pull_back(outputs, inputs, grad_outputs, retain_graph=False) -> tuple[torch.Tensor, ...]:
+    """Vector-Jacobian product; 0 where no path leads from an input to the outputs."""
+    return torch.autograd.grad(
+        outputs,
+        inputs,
+        grad_outputs,
+        retain_graph=retain_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+
+
+def forward_process(
+    net: EquilibriumNetwork,
+    data: torch.Tensor,
+    s_free: Tensors,
+    target: torch.Tensor,
+    K: int,
+    beta: float,
+) -> Iterator[tuple[Tensors, Callable[[], Tensors]]]:
+    """EP: the nudged phase, step by step.
+
+    Yields:
+        For t = 0 ... K-1: minus the velocity of the states over beta, mean over the batch, per
+        layer (n_i,), and a function that returns minus EP's update per weight after t + 1 steps.
+    """
+    with torch.no_grad():
+        drive = net.drive(data)
+    s = s_free
+    for t in range(K):
+        with torch.no_grad():
+            goals, nudge = net.goals(drive, s), net.nudge(s, target, beta)
+            before, s = s, net.move(s, goals, nudge)
+            rates = [v.mean(0) / -beta for v in net.velocity(before, goals, nudge, s)]
+        rates = [v * (t >= reach) for v, reach in zip(rates, net.reach, strict=True)]
+
+        def updates(s=s) -> Tensors:
+            with torch.no_grad():
+                return [-w for w, _ in net.computeGradients(drive, s_free, s, beta)]
+
+        yield rates, updates
+
+
+class Moment(NamedTuple):
+    """Both processes at one t. Per layer (n_i...,) and per weight (shape of W)."""
+
+    nS: Tensors  # noqa: N815  (the paper's names)
+    dS: Tensors  # noqa: N815
+    NT: Tensors
+    DT: Tensors
+
+
+def side_by_side(
+    net: EquilibriumNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    trajectory: list[Tensors],
+    beta: float,
+) -> Iterator[Moment]:
+    """Both processes for t = 0 ... K-1, from the K + 1 last states of a free phase.
+
+    nS is summed over the batch (the loss is a mean over it), dS is a mean over it.
+    """
+    K = len(trajectory) - 1
+    back = backward_process(net, data, trajectory, target)
+    forth = forward_process(net, data, trajectory[-1], target, K, beta)
+    for (grad_s, gradients), (rates, updates) in zip(back, forth, strict=True):
+        yield Moment([g.sum(0) for g in grad_s], rates, gradients(), updates())
+
+
+def compute_nSdSDT(
+    net: EquilibriumNetwork, data: torch.Tensor, target: torch.Tensor, T: int, K: int, beta: float
+) -> tuple[Tensors, Tensors, Tensors]:
+    """Gradients of BPTT and updates of EP for the neurons, and EP's updates of the synapses.
+
+    Args:
+        data: (batch, ...), in [0, 1]. target: (batch, n_out).
+    Returns:
+        nS, dS: per layer (K, n_i...). DT: per weight (K, shape of W), cumulated over the steps.
+    Source: Ernoult et al. 2019, the GDU property (fig. 2).
+    """
+    moments = list(side_by_side(net, data, target, free_trajectory(net, data, T, K), beta))
+    return tuple(stack(moments, name) for name in ("nS", "dS", "DT"))
+
+
+def compute_NT(
+    net: EquilibriumNetwork, data: torch.Tensor, target: torch.Tensor, T: int, K: int
+) -> Tensors:
+    """Gradients of BPTT for the synapses through the last 1 ... K steps: per weight (K, shape)."""
+    sweep = backward_process(net, data, free_trajectory(net, data, T, K), target)
+    return [torch.stack(steps) for steps in zip(*(g() for _, g in sweep), strict=True)]
+
+
+def stack(moments: list[Moment], name: str) -> Tensors:
+    return [torch.stack(v) for v in zip(*(getattr(m, name) for m in moments), strict=True)]
+
+
+def compute_nTdT(cumulated: Tensors) -> Tensors:
+    """Instantaneous process of a cumulated one (NT to nT, DT to dT): its steps, 0 at t = 0."""
+    return [torch.cat([torch.zeros_like(v[:1]), v[1:] - v[:-1]]) for v in cumulated]
+
+
+# Measures ---------------------------------------------------------------------------------------
+
+
+class Mismatch:
+    """Relative RMSE between two processes of one layer, accumulated step by step.
+
+    Per unit or synapse sqrt(sum_t (a - c)^2 / max(sum_t a^2, sum_t c^2)), 0 where both vanish.
+    """
+
+    def __init__(self) -> None:
+        self.sums: Tensors | None = None
+
+    def add(self, a: torch.Tensor, c: torch.Tensor) -> None:
+        if self.sums is None:
+            self.sums = [torch.zeros_like(a) for _ in range(3)]
+        for total, value in zip(self.sums, (a - c, a, c), strict=True):
+            total.addcmul_(value, value)
+
+    def values(self) -> torch.Tensor:
+        error, *squares = self.sums
+        scale = torch.maximum(*squares)
+        return torch.where(scale > 0, error / scale, 0.0).sqrt()
+
+    def statistics(self) -> tuple[float, float]:
+        """Mean and standard deviation (denominator N - 1) over the layer."""
+        values = self.values().double()
+        return values.mean().item(), values.std().item()
+
+
+class Agreement(NamedTuple):
+    """How far EP's final update D and BPTT's gradient N agree on one weight matrix."""
+
+    same_sign: float  # % of synapses with D N > 0
+    both_zero: float  # % of synapses with D = N = 0
+    cosine: float  # of the angle between D and N
+
+
+def agreement(D: torch.Tensor, N: torch.Tensor) -> Agreement:
+    same, zero = (D * N > 0).double().mean(), ((D == 0) & (N == 0)).double().mean()
+    cosine = torch.nn.functional.cosine_similarity(D.flatten(), N.flatten(), 0)
+    return Agreement(100 * same.item(), 100 * zero.item(), cosine.item())
+
+
+class Settling(NamedTuple):
+    """How the free phase ended: the theorem asks for a steady state K steps before its end."""
+
+    residual: float  # largest change of any unit per unit of time at s(T-K)
+    oscillating: float  # % of samples that go on with period 2
+
+    @property
+    def settled(self) -> bool:
+        return self.residual < RESTS
+
+    def sentence(self, T: int) -> str:
+        state = "settled" if self.settled else "NOT settled: the theorem's condition fails"
+        text = f"free phase {state} (largest change per unit of time {self.residual:.1e}, T {T})"
+        if self.oscillating:
+            text += f"; {self.oscillating:.0f} % of the samples oscillate with period 2"
+        return text
+
+
+def settling(net: EquilibriumNetwork, trajectory: list[Tensors]) -> Settling:
+    """Measure, over the first steps of a trajectory, whether it starts at rest."""
+    moved = largest_change(trajectory[0], trajectory[1])
+    back = largest_change(trajectory[0], trajectory[min(2, len(trajectory) - 1)])
+    oscillating = (moved > RESTS * net.dt) & (back < moved / 4)
+    return Settling(moved.max().item() / net.dt, 100 * oscillating.double().mean().item())
+
+
+# The two actions ---------------------------------------------------------------------------------
+
+
+class Curves:
+    """The processes of a seeded sample of one layer's units or synapses, or of all of them."""
+
+    def __init__(self, size: int, n: int | None, generator: np.random.Generator) -> None:
+        every = n is None or n >= size
+        self.index = np.arange(size) if every else np.sort(generator.choice(size, n, replace=False))
+        self.a: list[np.ndarray] = []
+        self.c: list[np.ndarray] = []
+
+    def add(self, a: torch.Tensor, c: torch.Tensor) -> None:
+        pick = torch.from_numpy(self.index).to(a.device)
+        self.a.append(a.flatten()[pick].cpu().numpy())
+        self.c.append(c.flatten()[pick].cpu().numpy())
+
+
+def compare_processes(
+    net: EquilibriumNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    trajectory: list[Tensors],
+    beta: float,
+    n_curves: int | None = 10,
+    seed: int = 0,
+    quiet: bool = True,
+) -> dict[str, np.ndarray]:
+    """Run both processes; keep the curves of a sample and the measures of everything.
+
+    Args:
+        trajectory: the K + 1 last states of a free phase.
+        n_curves: units and synapses per layer whose curves are kept; None: all.
+        seed: of the sample.
+    Returns:
+        Arrays by name. layers, synapses: names. Per layer L: nS_L, dS_L (K, n) and units_L (n,),
+        the places in the flattened layer; per weight W: NT_W, DT_W (K, n) and places_W (n,).
+        rmse_S, rmse_T: (layers, 2), mean and standard deviation of the relative RMSE.
+        same_sign, both_zero (in %), cosine: (weights,), of the final updates.
+    """
+    generator = np.random.default_rng(seed)
+    sizes = [v[0].numel() for v in trajectory[-1]] + [w.numel() for w in net.weights]
+    curves = [Curves(size, n_curves, generator) for size in sizes]
+    mismatches = [Mismatch() for _ in sizes]
+    steps = tqdm(
+        side_by_side(net, data, target, trajectory, beta),
+        total=len(trajectory) - 1,
+        desc="both processes",
+        unit="step",
+        disable=quiet,
+        leave=False,
+    )
+    for moment in steps:
+        both = zip([*moment.nS, *moment.NT], [*moment.dS, *moment.DT], strict=True)
+        for (a, c), curve, mismatch in zip(both, curves, mismatches, strict=True):
+            curve.add(a, c)
+            mismatch.add(a, c)
+    n_layers = len(net.layer_names)
+    arrays = {"layers": np.array(net.layer_names), "synapses": np.array(net.synapse_names)}
+    for name, curve in zip(net.layer_names, curves[:n_layers], strict=True):
+        arrays |= {f"nS_{name}": np.stack(curve.a), f"dS_{name}": np.stack(curve.c)}
+        arrays[f"units_{name}"] = curve.index
+    for name, curve in zip(net.synapse_names, curves[n_layers:], strict=True):
+        arrays |= {f"NT_{name}": np.stack(curve.a), f"DT_{name}": np.stack(curve.c)}
+        arrays[f"places_{name}"] = curve.index
+    statistics = np.array([m.statistics() for m in mismatches])
+    arrays |= {"rmse_S": statistics[:n_layers], "rmse_T": statistics[n_layers:]}
+    final = [agreement(D, N) for D, N in zip(moment.DT, moment.NT, strict=True)]
+    for name in Agreement._fields:
+        arrays[name] = np.array([getattr(one, name) for one in final])
+    return arrays
+
+
+class Recipe(NamedTuple):
+    """What `receipe` measures. Arrays are (mini-batches, weights)."""
+
+    names: list[str]
+    same_sign: np.ndarray  # % of synapses whose update and gradient have the same sign, not 0
+    both_zero: np.ndarray  # % of synapses where both are 0
+    cosine: np.ndarray
+    growth: float  # relative change of the update over the last tenth of the nudged phase
+    settling: Settling  # the worst over the mini-batches
+
+    def table(self) -> str:
+        """Mean and standard deviation (denominator N) over the mini-batches, per weight."""
+        lines = ["weight    same sign        both zero        together         cosine"]
+        total = self.same_sign + self.both_zero
+        for i, name in enumerate(self.names):
+            cells = [
+                f"{v[:, i].mean():6.2f} ± {v[:, i].std():5.2f} %"
+                for v in (self.same_sign, self.both_zero, total)
+            ]
+            lines.append(f"{name:<8}  {'  '.join(cells)}  {self.cosine[:, i].mean():6.3f}")
+        return "\n".join(lines)
+
+    def advice(self, T: int, K: int) -> str:
+        """What to change, from what was measured."""
+        steps = [self.settling.sentence(T) + "."]
+        worst = self.names[int(np.argmin((self.same_sign + self.both_zero).mean(0)))]
+        share = (self.same_sign + self.both_zero).mean(0).min()
+        if self.settling.oscillating and K % 2:
+            steps.append("Use an even --Kmax, or a smaller --dt, because of the oscillation.")
+        elif not self.settling.settled:
+            steps.append(f"Raise --T above {T} until it settles, or lower --dt if it never does.")
+        if self.growth > GROWS:
+            steps.append(
+                f"The update still changes by {100 * self.growth:.0f} % in the last tenth of the "
+                f"nudged phase: raise --Kmax above {K}."
+            )
+        if len(steps) == 1 and share < 80:
+            steps.append(
+                f"Only {share:.0f} % of {worst} have the right sign although both phases settle: "
+                "lower --beta."
+            )
+        if len(steps) == 1:
+            steps.append(f"Both phases settle: T {T} and Kmax {K} are long enough.")
+        return " ".join(steps)
+
+
+def receipe(
+    net: EquilibriumNetwork,
+    split: Split,
+    T: int,
+    K: int,
+    beta: float,
+    batch_size: int = 20,
+    batches: int = 20,
+    dtype: torch.dtype = torch.float32,
+    order: torch.Tensor | None = None,
+    gradient_steps: int | None = None,
+    quiet: bool = True,
+) -> Recipe:
+    """Share of synapses whose EP update has the sign of BPTT's gradient, over some mini-batches.
+
+    Args:
+        order: of the samples, as for `Split.batches`.
+        gradient_steps: steps that BPTT goes back, K unless given.
+    Source: Ernoult et al. 2019, the check used to tune T, K and beta. The network is not changed.
+    """
+    gradient_steps = gradient_steps or K
+    rows, growths, settlings = [], [], []
+    chosen = zip(range(batches), split.batches(batch_size, dtype, order), strict=False)
+    for _, (data, target) in tqdm(
+        chosen, total=batches, desc="receipe", unit="batch", disable=quiet, leave=False
+    ):
+        trajectory = free_trajectory(net, data, T, gradient_steps)
+        *_, (_, gradients) = backward_process(net, data, trajectory, target)
+        late = []  # the update a tenth before the end of the nudged phase, and at its end
+        for t, (_, updates) in enumerate(
+            forward_process(net, data, trajectory[-1], target, K, beta)
+        ):
+            if t in (K - 1 - max(1, K // 10), K - 1):
+                late.append(updates())
+        rows.append([agreement(D, N) for D, N in zip(late[-1], gradients(), strict=True)])
+        growths.append(relative_change(late[0], late[-1]))
+        settlings.append(settling(net, trajectory))
+    table = np.array(rows)  # (mini-batches, weights, fields of Agreement)
+    return Recipe(
+        net.synapse_names,
+        *(table[:, :, k] for k in range(3)),
+        growth=float(np.mean(growths)),
+        settling=max(settlings),
+    )
+
+
+def relative_change(before: Tensors, after: Tensors) -> float:
+    """Largest over the weights of |after - before| / |after|, Euclidean norms."""
+    norms = [(a.norm(), (a - b).norm()) for b, a in zip(before, after, strict=True)]
+    return max((change / norm).item() for norm, change in norms if norm > 0)

@@ -1,0 +1,145 @@
+"""The two processes against numbers of the published programs, and their theorem."""
+
+import goldenCases
+import numpy as np
+import pytest
+import torch
+
+import gradientMatching
+from datasets import Split
+from netClasses import EPcont, EPdisc, toyEPcont
+from plotFunctions import compute_Hist
+
+NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")
+
+
+@pytest.fixture(params=NAMES)
+def case(request):
+    return goldenCases.load(request.param, torch.float64)
+
+
+def processes(case):
+    T, K, beta = (case.number(key) for key in ("T", "Kmax", "beta"))
+    trajectory = gradientMatching.free_trajectory(case.net, case.x, T, K)
+    return trajectory, list(
+        gradientMatching.side_by_side(case.net, case.x, case.y, trajectory, beta)
+    )
+
+
+def test_both_processes(case):
+    _, moments = processes(case)
+    for name in ("nS", "dS"):
+        for i, values in enumerate(gradientMatching.stack(moments, name)):
+            case.check(values, f"{name}_{i}")
+    for name in ("NT", "DT"):
+        for key, values in zip(case.keys, gradientMatching.stack(moments, name), strict=True):
+            case.check(values, f"{name}{key}", update=True)
+
+
+def test_the_functions_of_the_paper_give_the_same(case):
+    T, K, beta = (case.number(key) for key in ("T", "Kmax", "beta"))
+    nS, dS, DT = gradientMatching.compute_nSdSDT(case.net, case.x, case.y, T, K, beta)
+    NT = gradientMatching.compute_NT(case.net, case.x, case.y, T, K)
+    case.check(nS[0], "nS_0")
+    case.check(dS[0], "dS_0")
+    for key, d, n in zip(case.keys, DT, NT, strict=True):
+        case.check(d, f"DT{key}", update=True)
+        case.check(n, f"NT{key}", update=True)
+        if f"nT{key}" in case.values:
+            case.check(gradientMatching.compute_nTdT([n])[0], f"nT{key}")
+            case.check(gradientMatching.compute_nTdT([d])[0], f"dT{key}")
+
+
+def test_relative_rmse(case):
+    trajectory, moments = processes(case)
+    arrays = gradientMatching.compare_processes(
+        case.net, case.x, case.y, trajectory, case.number("beta"), n_curves=None
+    )
+    for kind in "ST":
+        case.check(arrays[f"rmse_{kind}"][:, 0], f"hist_{kind}_mean")
+        case.check(arrays[f"rmse_{kind}"][:, 1], f"hist_{kind}_std")
+    curves = [(arrays[f"NT_{w}"], arrays[f"DT_{w}"]) for w in arrays["synapses"]]
+    mean, std = compute_Hist(*zip(*curves, strict=True))  # the plain twin, from whole curves
+    case.check(np.array(mean), "hist_T_mean")
+    case.check(np.array(std), "hist_T_std")
+
+
+@pytest.mark.parametrize("name", goldenCases.names("metric_sign"))
+def test_sign_agreement(name):
+    case = goldenCases.load(name, torch.float64)
+    batches, size = case.x.shape[:2]
+    split = Split(case.x.flatten(0, 1), case.y.argmax(-1).flatten(), case.y.shape[-1], 1.0)
+    T, K, beta = (case.number(key) for key in ("T", "Kmax", "beta"))
+    before = [w.clone() for w in case.net.parameters()]
+    found = gradientMatching.receipe(
+        case.net, split, T, K, beta, size, batches, torch.float64, gradient_steps=K + 1
+    )
+    assert all(torch.equal(a, b) for a, b in zip(before, case.net.parameters(), strict=True))
+    for measured, key in ((found.same_sign, "same_sign_nonzero"), (found.both_zero, "both_zero")):
+        case.check(measured, f"pct_{key}")
+        case.check(measured.mean(0), f"mean_{key}")
+        case.check(measured.std(0), f"std_{key}")
+
+
+def test_a_sample_of_curves_is_seeded_and_taken_from_the_whole():
+    case = goldenCases.load("epcont_2h_tanh_clamp", torch.float64)
+    trajectory, _ = processes(case)
+    few, again, other, every = (
+        gradientMatching.compare_processes(
+            case.net, case.x, case.y, trajectory, 0.5, n_curves=n, seed=seed
+        )
+        for n, seed in ((4, 1), (4, 1), (4, 2), (None, 1))
+    )
+    assert few["NT_W12"].shape == (case.number("Kmax"), 4)
+    assert np.array_equal(few["NT_W12"], again["NT_W12"])
+    assert not np.array_equal(few["places_W12"], other["places_W12"])
+    assert np.array_equal(few["NT_W12"], every["NT_W12"][:, few["places_W12"]])
+    assert np.array_equal(few["rmse_T"], every["rmse_T"])
+
+
+def difference(net, beta, T=3000, K=900):
+    """Largest over the weights of |DT - NT| / |NT| at the end of both processes."""
+    torch.manual_seed(0)
+    data = torch.rand(4, net.size_tab[-1], dtype=torch.float64)
+    target = torch.eye(net.size_tab[0], dtype=torch.float64)[:4]
+    trajectory = gradientMatching.free_trajectory(net, data, T, K)
+    *_, (_, gradients) = gradientMatching.backward_process(net, data, trajectory, target)
+    s_free = trajectory[-1]
+    *_, (_, updates) = gradientMatching.forward_process(net, data, s_free, target, K, beta)
+    return max(
+        ((d - n).norm() / n.norm()).item() for d, n in zip(updates(), gradients(), strict=True)
+    )
+
+
+EXACT = {
+    "toy": lambda rho: toyEPcont([4, 9, 5], rho, 0.1, clamp=False, seed=1).double(),
+    "exact output": lambda rho: EPcont(
+        [4, 8, 6], rho, 0.1, clamp=False, exact_output=True, seed=1
+    ).double(),
+}
+
+
+@pytest.mark.parametrize("rho", ["tanh", "sigm"])
+@pytest.mark.parametrize("name", EXACT)
+def test_a_gradient_flow_meets_the_gradient_as_beta_shrinks(name, rho):
+    net = EXACT[name](rho)
+    errors = [difference(net, beta) for beta in (1e-1, 1e-2, 1e-3, 1e-6)]
+    assert errors[0] > 3 * errors[1] > 9 * errors[2]
+    assert errors[3] < 1e-5
+
+
+@pytest.mark.parametrize(
+    "build, low, high",
+    [
+        (lambda: EPcont([4, 8, 6], "tanh", 0.1, clamp=False, seed=1), 0.003, 0.3),
+        (lambda: EPcont([4, 8, 6], "sigm", 0.1, clamp=False, seed=1), 0.3, 2.0),
+        (lambda: EPdisc([4, 8, 6], "tanh", seed=1), 0.003, 0.5),
+        (lambda: EPdisc([4, 8, 6], "sigm", seed=1), 0.3, 2.0),
+    ],
+)
+def test_the_published_layered_networks_keep_a_floor(build, low, high):
+    """They leave rho' out, EPcont at the output, EPdisc everywhere: no beta makes up for it."""
+    net = build().double()
+    small, smaller = difference(net, 1e-4), difference(net, 1e-6)
+    assert low < smaller < high
+    assert small == pytest.approx(smaller, rel=0.02)
