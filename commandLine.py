@@ -108,13 +108,23 @@ def build_parser() -> Parser:
     )
     group = parser.add_argument_group("what to do")
     group.add_argument(
-        "--action", choices=["train", "evaluate"], default="train", help="what to do"
+        "--action",
+        choices=["train", "plotcurves", "receipe", "recipe", "evaluate"],
+        default="train",
+        help="train; plotcurves: EP's updates beside BPTT's gradients, step by step; receipe: "
+        "share of synapses where their signs agree; evaluate: test a checkpoint",
     )
-    group.add_argument("--preset", choices=list(PRESETS), help="options of a published experiment")
+    group.add_argument(
+        "--preset", metavar="NAME", choices=list(PRESETS), help="options of a published experiment"
+    )
     group.add_argument("--list-presets", action="store_true", help="print the presets and end")
 
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", choices=list(DATASETS), default="mnist", help="what is learnt")
+    group.add_argument(
+        "--dataset",
+        choices=[*DATASETS, "random"],
+        help="what is learnt; left out: mnist, for the curves of the toy model random",
+    )
     group.add_argument("--data-dir", type=Path, default=Path("data"), help="where the data are")
     group.add_argument(
         "--image-size", type=positive_int, metavar="PIXELS", help="side of the images of a folder"
@@ -174,11 +184,28 @@ def build_parser() -> Parser:
     group.add_argument(
         "--no-clamp", action="store_true", help="energy-based: do not keep states in [0, 1]"
     )
+    group.add_argument(
+        "--exact-output",
+        action="store_true",
+        help="energy-based: rho' at the output layer too, which the published dynamics leaves out",
+    )
+
+    group = parser.add_argument_group("gradient matching", "for plotcurves and receipe")
+    group.add_argument(
+        "--curves", type=positive_int, default=10, help="neurons and synapses stored per layer"
+    )
+    group.add_argument("--save-full", action="store_true", help="store the curves of all of them")
+    group.add_argument("--batches", type=positive_int, default=20, help="mini-batches of receipe")
 
     group = parser.add_argument_group("runs")
     group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
     group.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with a stopped run")
-    group.add_argument("--load", type=Path, metavar="FILE", help="checkpoint to evaluate")
+    group.add_argument(
+        "--load",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint whose network is evaluated or measured",
+    )
     group.add_argument("--config", type=Path, metavar="FILE", help="re-run a hyperparameters.json")
     group.add_argument("--results-dir", type=Path, default=Path("results"), help="for the results")
     group.add_argument(
@@ -281,11 +308,20 @@ def system(args: argparse.Namespace) -> str:
     return "prototypical" if args.discrete else "energy-based"
 
 
+MEASURES = {"plotcurves", "receipe", "recipe"}  # actions that compare EP with BPTT
+TRAINING = {"epochs", "lr_tab", "training_method", "benchmark", "resume"}
+UNUSED_BY_ACTION = {
+    "train": {"curves", "save_full", "batches"},
+    "plotcurves": TRAINING | {"test_batch_size", "batches"},
+    "receipe": TRAINING | {"test_batch_size", "curves", "save_full"},
+    "evaluate": TRAINING | {"curves", "save_full", "batches"},
+}
+UNUSED_BY_ACTION["recipe"] = UNUSED_BY_ACTION["receipe"]
 UNUSED = {  # options that a system does not read: an error when given
     "energy-based": {"Fconv", "Fpool", "padding"},
-    "toy": {"Fconv", "Fpool", "padding", "discrete", "C_tab"},
-    "prototypical": {"Fconv", "Fpool", "padding", "no_clamp"},
-    "convolutional": {"no_clamp"},
+    "toy": {"Fconv", "Fpool", "padding", "discrete", "C_tab", "exact_output"},
+    "prototypical": {"Fconv", "Fpool", "padding", "no_clamp", "exact_output"},
+    "convolutional": {"no_clamp", "exact_output"},
 }
 
 
@@ -297,15 +333,24 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
             parser.error(f"{spelling(parser, name)} is not used by the {kind} network")
     if args.benchmark and "training_method" in typed:
         parser.error("--benchmark trains by EP and by BPTT: leave --training-method out")
+    for name in sorted(typed & UNUSED_BY_ACTION[args.action]):
+        parser.error(f"{spelling(parser, name)} is not used by --action {args.action}")
+    if args.dataset is None:
+        args.dataset = "random" if args.toymodel and args.action in MEASURES else "mnist"
+    if args.dataset == "random":
+        args.size_tab = args.size_tab or ([10, 50, 5] if args.toymodel else None)
+        if args.size_tab is None or len(args.size_tab) < 2 or args.C_tab:
+            parser.error("--dataset random is for dense networks and needs --size_tab")
     if args.dataset != "folder" and {"image_size", "grey"} & typed:
         parser.error(f"--image-size and --grey are for --dataset folder, not {args.dataset}")
     if args.resume and typed - FREE_WHEN_RESUMING:
         wrong = ", ".join(spelling(parser, name) for name in sorted(typed - FREE_WHEN_RESUMING))
         parser.error(f"--resume goes on with the recorded options: {wrong} cannot be changed")
-    if (args.action == "evaluate") != (args.load is not None):
-        parser.error("--action evaluate and --load FILE go together")
-    methods = methods_of(args)
-    if "BPTT" in methods and args.Kmax > args.T:
+    if args.action == "evaluate" and args.load is None:
+        parser.error("--action evaluate needs --load FILE, the checkpoint to test")
+    if args.action == "train" and args.load is not None:
+        parser.error("--load is for evaluate, plotcurves and receipe; --resume goes on training")
+    if ("BPTT" in methods_of(args) or args.action in MEASURES) and args.Kmax > args.T:
         parser.error(
             f"--Kmax {args.Kmax} is more than --T {args.T}: BPTT goes back Kmax of T steps"
         )
@@ -344,6 +389,8 @@ def fit_to_data(parser: Parser, args: argparse.Namespace, shape: tuple, n_classe
         parser.error(
             f"--size_tab starts with {args.size_tab[0]}, {args.dataset} has {n_classes} classes"
         )
+    if args.action != "train":
+        return
     args.lr_tab = args.lr_tab or DEFAULT_RATES.get((system(args), n_rates))
     if args.lr_tab is None:
         parser.error(f"--lr_tab must be given: this network has {n_rates} synapse groups")

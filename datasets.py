@@ -401,6 +401,28 @@ def decode(path: str, mode: str, size: tuple[int, int] | None = None) -> np.ndar
 
 
 # Each takes (data_dir, image_size, grey), uses what it needs, and returns (train, test).
+# ----------------------------------------------------------------------------------------- random
+
+
+def random_dataset(
+    n_in: int, n_classes: int, seed: int, device: str | torch.device = "cpu", n: int = 1000
+) -> Dataset:
+    """Inputs uniform in [0, 1] and random classes, for measures that need no meaning in the data.
+
+    The paper's toy model is shown on such data (Ernoult et al. 2019, fig. 2).
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def part() -> Split:
+        x = torch.rand(n, n_in, generator=generator).to(device)
+        y = torch.randint(n_classes, (n,), generator=generator).to(device)
+        return Split(x, y, n_classes, 1.0)
+
+    return Dataset("random", (n_in,), n_classes, part(), part())
+
+
+# ------------------------------------------------------------------------------------ all of them
+
 DATASETS = {
     "mnist": partial(read_mnist, "MNIST"),
     "fashion-mnist": partial(read_mnist, "FashionMNIST"),

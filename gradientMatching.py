@@ -18,20 +18,36 @@ import torch
 from tqdm import tqdm
 
 from datasets import Split
-from netClasses import EquilibriumNetwork, Tensors, largest_change
+from netClasses import EquilibriumNetwork, Tensors, largest_change, settle_rule
 
 RESTS = 1e-3  # change of a unit per unit of time below which the free phase counts as settled
 GROWS = 0.05  # relative change of the update in the last tenth of the nudged phase
 
 
 def free_trajectory(
-    net: EquilibriumNetwork, data: torch.Tensor, T: int, K: int, observe: Callable | None = None
+    net: EquilibriumNetwork,
+    data: torch.Tensor,
+    T: int,
+    K: int,
+    tol: float = 0.0,
+    quiet: bool = True,
 ) -> list[Tensors]:
-    """The last K + 1 states s(T-K) ... s(T) of a free phase of T steps; T >= K."""
-    with torch.no_grad():
+    """The last K + 1 states s(T-K) ... s(T) of a free phase of T steps; T >= K.
+
+    With `tol` the first T - K steps end earlier, as soon as no unit moves more in a step.
+    """
+    stop = settle_rule(tol)
+    trajectory = []
+    with torch.no_grad(), tqdm(total=T, desc="free phase", disable=quiet, leave=False) as bar:
+
+        def observe(t: int, before: Tensors, after: Tensors) -> bool:
+            bar.update()
+            return stop is not None and stop(t, before, after)
+
         drive = net.drive(data)
-        s = net(drive, net.initHidden(drive), T - K, observe=observe)
-        trajectory = [s]
+        watch = None if quiet and stop is None else observe
+        s = net(drive, net.initHidden(drive), T - K, observe=watch)
+        trajectory.append(s)
         net(drive, s, K, observe=lambda t, before, after: trajectory.append(after))
     return trajectory
 
@@ -319,6 +335,19 @@ def compare_processes(
     return arrays
 
 
+def table_of(arrays: dict[str, np.ndarray]) -> str:
+    """What `compare_processes` measured, as a table for people."""
+    lines = ["layer     relative RMSE (mean ± std)"]
+    for name, (mean, std) in zip(arrays["layers"], arrays["rmse_S"], strict=True):
+        lines.append(f"{name:<8}  {mean:.4f} ± {std:.4f}")
+    lines.append("weight    relative RMSE (mean ± std)  same sign  both zero  cosine")
+    rows = zip(*(arrays[key] for key in ("synapses", "rmse_T", *Agreement._fields)), strict=True)
+    for name, (mean, std), same, zero, cosine in rows:
+        rmse = f"{mean:.4f} ± {std:.4f}"
+        lines.append(f"{name:<8}  {rmse:<26}  {same:6.2f} %   {zero:6.2f} %   {cosine:6.4f}")
+    return "\n".join(lines)
+
+
 class Recipe(NamedTuple):
     """What `receipe` measures. Arrays are (mini-batches, weights)."""
 
@@ -340,6 +369,13 @@ class Recipe(NamedTuple):
             ]
             lines.append(f"{name:<8}  {'  '.join(cells)}  {self.cosine[:, i].mean():6.3f}")
         return "\n".join(lines)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For results.npz."""
+        measured = {name: getattr(self, name) for name in Agreement._fields}
+        settled = {"residual": self.settling.residual, "oscillating": self.settling.oscillating}
+        both = {"synapses": self.names, "growth": self.growth} | measured | settled
+        return {name: np.array(value) for name, value in both.items()}
 
     def advice(self, T: int, K: int) -> str:
         """What to change, from what was measured."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import plotFunctions
@@ -25,9 +27,17 @@ from commandLine import (
     recorded_options,
     system,
 )
-from datasets import DataError, Dataset, load_dataset
+from datasets import DataError, Dataset, Split, load_dataset, random_dataset
+from gradientMatching import compare_processes, free_trajectory, receipe, settling, table_of
 from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
-from netFunctions import Schedule, Stopped, TrainingError, evaluate, train
+from netFunctions import (
+    Schedule,
+    Stopped,
+    TrainingError,
+    epoch_order,
+    evaluate,
+    train,
+)
 from presets import PRESETS
 from runFolder import RunError, RunFolder, createHyperparameterfile, createPath, read_checkpoint
 
@@ -36,7 +46,9 @@ def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> Equilibri
     """The network that the options describe, with the weights that --seed stands for."""
     common = {"activation": args.activation_function, "dt": args.dt, "seed": args.seed}
     builders = {
-        "energy-based": lambda: EPcont(args.size_tab, clamp=not args.no_clamp, **common),
+        "energy-based": lambda: EPcont(
+            args.size_tab, clamp=not args.no_clamp, exact_output=args.exact_output, **common
+        ),
         "toy": lambda: toyEPcont(args.size_tab, clamp=not args.no_clamp, **common),
         "prototypical": lambda: EPdisc(args.size_tab, **common),
         "convolutional": lambda: convEP(
@@ -83,6 +95,9 @@ def model_name(args: argparse.Namespace) -> str:
 
 
 def load_data(args: argparse.Namespace) -> Dataset:
+    if args.dataset == "random":
+        n_in, n_classes = args.size_tab[-1], args.size_tab[0]
+        return random_dataset(n_in, n_classes, args.seed, device_of(args))
     return load_dataset(
         args.dataset, args.data_dir, device_of(args), image_size=args.image_size, grey=args.grey
     )
@@ -94,20 +109,19 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     fit_to_data(build_parser(), args, data.shape, data.n_classes)
     nets = {method: build_network(args, data.shape) for method in methods_of(args)}
     options = recorded_options(args)
-    path = args.resume or createPath(args.results_dir, model_name(args), device_name(args))
-    run = RunFolder(path)
-    if not args.resume:
-        title = f"{' and '.join(nets)} training, {system(args)} network, {args.dataset}"
-        createHyperparameterfile(path, title, options, ["main.py", *argv])
-        run.copy_plotting()
-    print(f"results in {path}", flush=True)
+    run = (
+        RunFolder(args.resume)
+        if args.resume
+        else new_run(args, argv, f"{' and '.join(nets)} training")
+    )
+    print(f"results in {run.path}", flush=True)
     try:
-        train(nets, data, schedule_of(args), run, options, checkpoint, args.quiet)
+        train(nets, data, schedule_of(args), run, options, checkpoint, not shows_progress(args))
     except Stopped as stop:
-        command = shlex.join(["python", "main.py", "--resume", str(path)])
+        command = shlex.join(["python", "main.py", "--resume", str(run.path)])
         raise Stopped(stop.signal_number, f"{stop}; go on with: {command}") from None
     finally:
-        draw_figures(path)
+        draw_figures(run.path)
 
 
 def draw_figures(path: Path) -> None:
@@ -120,13 +134,33 @@ def draw_figures(path: Path) -> None:
         print(f"  python {path / 'plotFunctions.py'}", file=sys.stderr)
 
 
+def new_run(args: argparse.Namespace, argv: list[str], title: str) -> RunFolder:
+    """Take a folder and write down what is going to be run."""
+    run = RunFolder(createPath(args.results_dir, model_name(args), device_name(args)))
+    title = f"{title}, {system(args)} network, {args.dataset}"
+    createHyperparameterfile(run.path, title, recorded_options(args), ["main.py", *argv])
+    run.copy_plotting()
+    return run
+
+
+def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, EquilibriumNetwork]:
+    """The networks of a checkpoint by method, or without --load one with initial weights."""
+    if not args.load:
+        return {"initial weights": build_network(args, data.shape)}
+    nets = {}
+    for method, weights in read_checkpoint(args.load)["weights"].items():
+        nets[method] = build_network(args, data.shape)
+        try:
+            nets[method].load_state_dict(weights)
+        except RuntimeError:
+            raise RunError(f"{args.load} holds a network of other sizes than asked for") from None
+    return nets
+
+
 def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
-    checkpoint = read_checkpoint(args.load)
     data = load_data(args)
     fit_to_data(build_parser(), args, data.shape, data.n_classes)
-    for method, weights in checkpoint["weights"].items():
-        net = build_network(args, data.shape)
-        net.load_state_dict(weights)
+    for method, net in loaded_networks(args, data).items():
         result = evaluate(net, data.test, schedule_of(args))
         print(
             f"{method}: test error {result.error:.2f} % of {len(data.test)} samples, "
@@ -134,11 +168,73 @@ def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
         )
 
 
-ACTIONS = {"train": run_training, "evaluate": run_evaluation}
+def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
+    data = load_data(args)
+    fit_to_data(build_parser(), args, data.shape, data.n_classes)
+    for name, net in loaded_networks(args, data).items():
+        run = new_run(args, argv, f"EP against BPTT step by step, {name}")
+        print(f"results in {run.path}", flush=True)
+        started = time.perf_counter()
+        arrays, report = match_gradients(net, data.train, args, not shows_progress(args))
+        seconds = time.perf_counter() - started
+        run.write_arrays(arrays)
+        run.write_text("curves.txt", report)
+        print(f"{report}{seconds:.1f} s")
+        draw_figures(run.path)
+
+
+def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
+    """The arrays of plotcurves for one mini-batch, and what they say in words."""
+    order = epoch_order(args.seed, 0, len(split), split.x.device)
+    data, target = split.batch(order[: args.batch_size], getattr(torch, args.dtype))
+    trajectory = free_trajectory(net, data, args.T, args.Kmax, args.tol, quiet)
+    n_curves = None if args.save_full else args.curves
+    arrays = compare_processes(net, data, target, trajectory, args.beta, n_curves, args.seed, quiet)
+    sentence = settling(net, trajectory).sentence(args.T)
+    arrays["settling"] = np.array(sentence)
+    return arrays, f"{sentence}\n{table_of(arrays)}\n"
+
+
+def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
+    data = load_data(args)
+    fit_to_data(build_parser(), args, data.shape, data.n_classes)
+    split, schedule = data.train, schedule_of(args)
+    order = epoch_order(args.seed, 0, len(split), split.x.device)
+    for name, net in loaded_networks(args, data).items():
+        found = receipe(
+            net,
+            split,
+            args.T,
+            args.Kmax,
+            args.beta,
+            args.batch_size,
+            args.batches,
+            schedule.dtype,
+            order,
+            quiet=not shows_progress(args),
+        )
+        run = new_run(args, argv, f"sign agreement of EP and BPTT, {name}")
+        text = f"{found.table()}\n{found.advice(args.T, args.Kmax)}\n"
+        run.write_text("receipe.txt", text)
+        run.write_arrays(found.arrays())
+        print(f"{text}results in {run.path}")
+
+
+ACTIONS = {
+    "train": run_training,
+    "evaluate": run_evaluation,
+    "plotcurves": run_curves,
+    "receipe": run_receipe,
+    "recipe": run_receipe,
+}
 
 
 def device_name(args: argparse.Namespace) -> str:
     return "cpu" if args.device_label < 0 else f"cuda{args.device_label}"
+
+
+def shows_progress(args: argparse.Namespace) -> bool:
+    return not args.quiet and sys.stderr.isatty()
 
 
 def main(argv: list[str]) -> int:
@@ -161,7 +257,7 @@ def main(argv: list[str]) -> int:
         print(stop, file=sys.stderr)
         return 128 + stop.signal_number
     except KeyboardInterrupt:
-        print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return 130
     return 0
 

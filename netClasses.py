@@ -46,6 +46,7 @@ class Activation(NamedTuple):
         return torch.add(self.shift, v, alpha=self.gain) if self.gain != 1.0 else v
 
 
+SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
 
 ACTIVATIONS = {
@@ -72,6 +73,19 @@ def largest_change(before: Tensors, after: Tensors) -> torch.Tensor:
     """Largest change of any unit between two states, per sample (batch,)."""
     changes = [(a - b).abs().flatten(1).amax(1) for a, b in zip(after, before, strict=True)]
     return torch.stack(changes).amax(0)
+
+
+def settle_rule(tol: float) -> Callable | None:
+    """An observer that ends a phase at equilibrium, or None without a tolerance."""
+    if not tol:
+        return None
+
+    def settled(t: int, before: Tensors, after: Tensors) -> bool:
+        if t % SETTLE_EVERY != SETTLE_EVERY - 1:
+            return False
+        return largest_change(before, after).max().item() <= tol
+
+    return settled
 
 
 class EquilibriumNetwork(nn.Module):

@@ -13,7 +13,6 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from tqdm import tqdm
 
 from datasets import Dataset, Split
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
-from netClasses import EquilibriumNetwork, Pairs, Tensors, largest_change
+from netClasses import EquilibriumNetwork, Pairs, largest_change, settle_rule
 from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
 ]
 
 CHECK_EVERY = 50  # batches between two looks at the loss: a look makes a GPU wait
-SETTLE_EVERY = 10  # steps between two looks at the residual with --tol
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 
 
@@ -78,19 +76,6 @@ class Stopped(Exception):  # noqa: N818  (a wish, not an error)
 
 
 # One batch: the rules that teach ---------------------------------------------------------------
-
-
-def settle_rule(tol: float) -> Callable | None:
-    """An observer that ends a phase at equilibrium, or None without a tolerance."""
-    if not tol:
-        return None
-
-    def settled(t: int, before: Tensors, after: Tensors) -> bool:
-        if t % SETTLE_EVERY != SETTLE_EVERY - 1:
-            return False
-        return largest_change(before, after).max().item() <= tol
-
-    return settled
 
 
 @torch.no_grad()
@@ -239,7 +224,7 @@ def train(
     run: RunFolder,
     options: dict[str, Any] | None = None,
     checkpoint: dict[str, Any] | None = None,
-    quiet: bool = False,
+    quiet: bool = True,
 ) -> list[dict[str, Any]]:
     """Train each network by its method, epoch by epoch in turn, and record every epoch.
 
@@ -316,7 +301,7 @@ def train_epoch(net, method, data, schedule, progress, stop, quiet) -> dict[str,
         initial=progress.batch,
         desc=f"epoch {progress.epoch} {method}",
         unit="batch",
-        disable=quiet or not sys.stderr.isatty(),
+        disable=quiet,
         leave=False,
         file=sys.stderr,
     )

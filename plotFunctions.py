@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 COLOURS = {"EP": "#1f77b4", "BPTT": "#d62728"}
+PANEL = (3.4, 2.9)  # inches
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:
@@ -23,6 +24,15 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def read_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of results.npz, none if there is no such file."""
+    path = folder / "results.npz"
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def new_figure(**size):
@@ -68,6 +78,105 @@ def plot_results(folder: Path) -> list[Path]:
     return save(figure, folder, "results")
 
 
+# Gradient matching ------------------------------------------------------------------------------
+
+
+def plot_S(folder: Path) -> list[Path]:
+    """EP's updates (dashed) and BPTT's gradients (solid) of sampled neurons, a panel per layer."""
+    arrays = read_arrays(folder)
+    if "layers" not in arrays:
+        return []
+    panels = [(layer, arrays[f"nS_{layer}"], arrays[f"dS_{layer}"]) for layer in arrays["layers"]]
+    figure = draw_curves(
+        panels, "neurons", r"$\nabla^{BPTT}_s$, $-\Delta^{EP}_s$ (loss per unit of $s$)", arrays
+    )
+    return save(figure, folder, "neurons")
+
+
+def plot_T(folder: Path) -> list[Path]:
+    """The same for sampled synapses: instantaneous (nT, dT) and cumulated (NT, DT)."""
+    arrays = read_arrays(folder)
+    if "synapses" not in arrays:
+        return []
+    names = arrays["synapses"]
+    cumulated = [(name, arrays[f"NT_{name}"], arrays[f"DT_{name}"]) for name in names]
+    steps = [(name, compute_nTdT(NT), compute_nTdT(DT)) for name, NT, DT in cumulated]
+    unit = r"$\nabla^{BPTT}_W$, $-\Delta^{EP}_W$ (loss per unit of $W$"
+    return [
+        *save(draw_curves(steps, "synapses", f"{unit}, per step)", arrays), folder, "synapses"),
+        *save(
+            draw_curves(cumulated, "synapses, cumulated", f"{unit})", arrays),
+            folder,
+            "synapses_cumulated",
+        ),
+    ]
+
+
+def compute_nTdT(cumulated: np.ndarray) -> np.ndarray:
+    """Instantaneous process (K, n) of a cumulated one: its steps, 0 at t = 0."""
+    return np.diff(cumulated, axis=0, prepend=cumulated[:1])
+
+
+def draw_curves(panels, what: str, label: str, arrays: dict[str, np.ndarray]):
+    """A panel per (name, gradients (K, n), updates (K, n)); one colour per curve."""
+    figure = new_figure(figsize=(max(2, len(panels)) * PANEL[0], PANEL[1] + 0.7))
+    for axes, (name, gradients, updates) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        for k in range(min(gradients.shape[1], 10)):
+            axes.plot(gradients[:, k], "-", color=f"C{k}", lw=1.2, alpha=0.75)
+            axes.plot(updates[:, k], "--", color=f"C{k}", lw=1.8)
+        axes.set_title(symbol(name))
+        axes.set_xlabel("step $t$")
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.02)
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel(label, fontsize=8)
+    axes.plot([], [], "k-", lw=1.2, label="BPTT")
+    axes.plot([], [], "k--", lw=1.8, label="EP")
+    axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{what} - {settling_of(arrays)}", fontsize=8)
+    return figure
+
+
+def symbol(name: str) -> str:
+    """W01 as a formula with its index below, Wconv0 likewise."""
+    head, index = name[0], name[1:]
+    inner = index if index[-1:].isalpha() or index.isdigit() else f"\\mathrm{{{index}}}"
+    return f"${head}_{{{inner}}}$"
+
+
+def settling_of(arrays: dict[str, np.ndarray]) -> str:
+    """Whether the free phase had come to rest, as the theorem asks."""
+    return str(arrays["settling"]) if "settling" in arrays else "free phase not examined"
+
+
+def plot_Hist(folder: Path) -> list[Path]:
+    """Relative RMSE between the two processes: mean and standard deviation per layer."""
+    arrays = read_arrays(folder)
+    if "rmse_S" not in arrays:
+        return []
+    figure = new_figure(figsize=(7.0, 3.4))
+    kinds = (("S", "layers", "neurons"), ("T", "synapses", "synapses"))
+    for axes, (kind, names, title) in zip(figure.subplots(1, 2), kinds, strict=True):
+        mean, std = arrays[f"rmse_{kind}"].T
+        labels = [symbol(name) for name in arrays[names]]
+        below = np.minimum(std, mean)  # an RMSE is never negative
+        colour = "#4c72b0" if kind == "S" else "#dd8452"
+        axes.bar(labels, mean, yerr=[below, std], capsize=4, color=colour, width=0.6)
+        for x, value in enumerate(mean):
+            axes.text(x + 0.05, value, f"{value:.2g}", ha="left", va="bottom", fontsize=8)
+        axes.set_title(title)
+        axes.set_ylabel("relative RMSE")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", alpha=0.3)
+        axes.set_axisbelow(True)
+    figure.suptitle(f"BPTT against EP - {settling_of(arrays)}", fontsize=8)
+    return save(figure, folder, "rmse")
+
+
 def compute_Hist(
     gradients: Sequence[np.ndarray], updates: Sequence[np.ndarray]
 ) -> tuple[list[float], list[float]]:
@@ -86,9 +195,12 @@ def compute_Hist(
     return mean, std
 
 
+FIGURES = (plot_results, plot_S, plot_T, plot_Hist)
+
+
 def plot_folder(folder: str | Path) -> list[Path]:
     """Draw every figure a result folder has data for; return the files written."""
-    return plot_results(Path(folder))
+    return [path for plot in FIGURES for path in plot(Path(folder))]
 
 
 if __name__ == "__main__":

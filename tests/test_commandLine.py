@@ -149,7 +149,7 @@ WRONG = {  # command line -> what its one line must say
     f"{DIGITS} --benchmark --training-method EP": "leave --training-method out",
     f"{DIGITS} --training-method BPTT --T 5 --Kmax 9": "--Kmax 9 is more than --T 5",
     f"{DIGITS} --device-label 99": "--device-label 99: this machine has",
-    f"{DIGITS} --action evaluate": "--action evaluate and --load FILE go together",
+    f"{DIGITS} --action evaluate": "--action evaluate needs --load FILE",
     f"{DIGITS} --load nowhere.pt": "--load: no checkpoint at nowhere.pt",
     "--action evaluate --load nowhere.pt": "--load: no checkpoint at nowhere.pt",
     "--resume nowhere": "--resume: cannot read nowhere",

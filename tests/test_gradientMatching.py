@@ -11,6 +11,9 @@ from netClasses import EPcont, EPdisc, toyEPcont
 from plotFunctions import compute_Hist
 
 NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")
+# Here the two processes agree to 5e-4 and beta is 1e-3, so that what is left of their difference
+# hangs on the order in which a step adds its terms: it is compared in units of the curves.
+CANCELLING = "toy_tanh_noclamp_converged"
 
 
 @pytest.fixture(params=NAMES)
@@ -55,6 +58,12 @@ def test_relative_rmse(case):
     arrays = gradientMatching.compare_processes(
         case.net, case.x, case.y, trajectory, case.number("beta"), n_curves=None
     )
+    if case.name == CANCELLING:
+        for kind in "ST":
+            for k, moment in enumerate(("mean", "std")):
+                stored = case.values[f"hist_{kind}_{moment}"]
+                assert np.abs(arrays[f"rmse_{kind}"][:, k] - stored).max() < 1e-9
+        return
     for kind in "ST":
         case.check(arrays[f"rmse_{kind}"][:, 0], f"hist_{kind}_mean")
         case.check(arrays[f"rmse_{kind}"][:, 1], f"hist_{kind}_std")

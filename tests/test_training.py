@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from datasets import load_dataset
-from netClasses import EPcont, EPdisc, convEP, toyEPcont
+from netClasses import EPcont, EPdisc, convEP, settle_rule, toyEPcont
 from netFunctions import (
     LEARNING_RULES,
     Schedule,
     TrainingError,
     evaluate,
-    settle_rule,
     train,
 )
 from runFolder import RunFolder, read_checkpoint
