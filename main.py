@@ -108,12 +108,9 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
     fit_to_data(build_parser(), args, data.shape, data.n_classes)
     nets = {method: build_network(args, data.shape) for method in methods_of(args)}
+    title = f"{' and '.join(nets)} training"
+    run = RunFolder(args.resume) if args.resume else new_run(args, argv, title)
     options = recorded_options(args)
-    run = (
-        RunFolder(args.resume)
-        if args.resume
-        else new_run(args, argv, f"{' and '.join(nets)} training")
-    )
     print(f"results in {run.path}", flush=True)
     try:
         train(nets, data, schedule_of(args), run, options, checkpoint, not shows_progress(args))

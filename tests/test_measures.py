@@ -1,0 +1,181 @@
+"""plotcurves and receipe as commands: what they print, store and draw."""
+
+import shlex
+import subprocess
+import sys
+
+import commands
+import numpy as np
+import pytest
+import torch
+from test_commandLine import fails
+
+from datasets import load_dataset, random_dataset
+from gradientMatching import Recipe, Settling, receipe
+from netClasses import EPdisc
+
+EB = "--action 'plotcurves' --no-clamp --batch-size {} --size_tab 10 {} 784 "
+EB += "--activation-function 'tanh' --dt 0.08 --beta {} --T {} --Kmax {}"
+P = "--action 'plotcurves' --discrete --batch-size {} --size_tab 10 {} 784 "
+P += "--activation-function 'tanh' --beta {} --T {} --Kmax {}"
+CONV = "--action 'plotcurves' --batch-size {} --size_tab 10 --C_tab 64 32 1 "
+CONV += "--activation-function 'hardsigm' --beta 0.02 --T 5000 --Kmax 10"
+TOY = "--action 'plotcurves' --toymodel --no-clamp --batch-size 1 --size_tab 10 50 5 "
+TOY += "--activation-function 'tanh' --dt 0.08 --beta 0.01 --T 5000 --Kmax 80"
+README_CURVES = {  # the `--action plotcurves` commands of the published README, word for word
+    "fig. 3 EB-1h": EB.format(20, "512", 0.001, 800, 80),
+    "fig. 3 EB-2h": EB.format(20, "512 512", 0.01, 5000, 150),
+    "fig. 3 EB-3h": EB.format(20, "512 512 512", 0.02, 30000, 200),
+    "fig. 3 P-1h": P.format(20, "512", 0.01, 150, 10),
+    "fig. 3 P-2h": P.format(1, "512 512", 0.01, 1500, 40),
+    "fig. 3 P-3h": P.format(1, "512 512 512", 0.015, 5000, 40),
+    "fig. 4": CONV.format(1),
+    "fig. 16": CONV.format(20),
+}
+FIGURES = {"neurons", "synapses", "synapses_cumulated", "rmse"}
+
+
+def figures(folder) -> set[str]:
+    return {path.stem for path in folder.glob("*.png")} & {p.stem for p in folder.glob("*.pdf")}
+
+
+@pytest.mark.parametrize("name", README_CURVES)
+def test_published_commands_run_on_mnist_with_their_steps_cut_down(name, tmp_path, capsys):
+    from main import main
+
+    commands.needs_mnist()
+    words = [*shlex.split(README_CURVES[name]), "--T", "6", "--Kmax", "3", "--threads", "1"]
+    place = ["--data-dir", str(commands.REAL_DATA), "--results-dir", str(tmp_path)]
+    assert main([*words, *place]) == 0
+    folder = commands.only_run(tmp_path)
+    assert figures(folder) == FIGURES
+    assert "NOT settled" in capsys.readouterr().out  # three steps from zero are not enough
+    with np.load(folder / "results.npz", allow_pickle=False) as arrays:
+        assert arrays["rmse_T"].shape == (len(arrays["synapses"]), 2)
+        assert arrays[f"NT_{arrays['synapses'][-1]}"].shape == (3, 10)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    results = tmp_path_factory.mktemp("toy")
+    done = commands.run(*shlex.split(TOY), "--dtype", "float64", "--results-dir", results)
+    return commands.only_run(results), done.stdout
+
+
+def test_figure_2_shows_the_theorem(toy):
+    folder, printed = toy
+    assert "free phase settled" in printed
+    with np.load(folder / "results.npz", allow_pickle=False) as arrays:
+        assert arrays["rmse_S"][:, 0].max() < 0.03 and arrays["rmse_T"][:, 0].max() < 0.03
+        assert arrays["same_sign"].min() > 99 and arrays["cosine"].min() > 0.999
+        assert arrays["nS_s1"].shape == (80, 10) and arrays["nS_s1"].dtype == np.float64
+    assert (folder / "curves.txt").read_text().splitlines()[0] in printed
+
+
+def test_the_folder_draws_its_curves_again(toy):
+    folder, _ = toy
+    (folder / "synapses.png").unlink()
+    subprocess.run([sys.executable, "plotFunctions.py"], cwd=folder, check=True)
+    assert figures(folder) == FIGURES
+
+
+def test_everything_can_be_stored(tmp_path):
+    words = "--action plotcurves --discrete --dataset digits --size_tab 10 7 64 --T 8 --Kmax 4"
+    commands.run(*words.split(), "--save-full", "--results-dir", tmp_path / "full")
+    commands.run(*words.split(), "--curves", 3, "--results-dir", tmp_path / "few")
+    shapes = {}
+    for name in ("full", "few"):
+        with np.load(commands.only_run(tmp_path / name) / "results.npz") as arrays:
+            shapes[name] = (arrays["NT_W01"].shape, arrays["dS_s1"].shape)
+    assert shapes == {"full": ((4, 70), (4, 7)), "few": ((4, 3), (4, 3))}
+
+
+def test_a_trained_network_is_measured(tmp_path):
+    commands.run(*commands.SMALL, "--epochs", 1, "--results-dir", tmp_path / "trained")
+    checkpoint = commands.only_run(tmp_path / "trained") / "checkpoint.pt"
+    for action, name in (("plotcurves", "curves.txt"), ("receipe", "receipe.txt")):
+        words = ["--action", action, "--load", checkpoint, "--results-dir", tmp_path / action]
+        commands.run(*words)
+        folder = commands.only_run(tmp_path / action)
+        assert (folder / name).read_text()
+        assert folder.parts[-3] == "ep_cont_1hidden"
+
+
+@pytest.mark.parametrize("action", ["receipe", "recipe"])
+def test_receipe_prints_a_table_and_advice(action, tmp_path):
+    words = [
+        "--discrete",
+        "--dataset",
+        "digits",
+        "--size_tab",
+        "10",
+        "30",
+        "64",
+        "--T",
+        "3",
+        "--Kmax",
+        "2",
+        "--batches",
+        "4",
+    ]
+    done = commands.run("--action", action, *words, "--results-dir", tmp_path)
+    text = (commands.only_run(tmp_path) / "receipe.txt").read_text()
+    assert text in done.stdout
+    assert "W01 " in text and "W1x " in text and "±" in text
+    assert "NOT settled" in text and "Raise --T above 3" in text
+
+
+def test_advice_comes_from_what_was_measured():
+    shares = np.array([[90.0, 80.0], [90.0, 84.0]])
+    nothing = np.zeros((2, 2))
+
+    def advice(same=shares, growth=0.0, residual=1e-6, oscillating=0.0, K=10):
+        settling = Settling(residual, oscillating)
+        return Recipe(["W01", "W1x"], same, nothing, shares / 100, growth, settling).advice(40, K)
+
+    assert "T 40 and Kmax 10 are long enough" in advice()
+    assert "Raise --T above 40" in advice(residual=0.1)
+    assert "still changes by 20 %" in advice(growth=0.2) and "--Kmax above 10" in advice(growth=0.2)
+    assert "even --Kmax" in advice(residual=0.3, oscillating=5.0, K=15)
+    assert "Only 41 % of W1x" in advice(same=shares / 2) and "lower --beta" in advice(
+        same=shares / 2
+    )
+
+
+def test_the_mean_of_the_sum_has_its_own_deviation():
+    """Shares that move against each other leave the sum as it is."""
+    same, zero = np.array([[70.0], [60.0]]), np.array([[20.0], [30.0]])
+    table = Recipe(["W01"], same, zero, same / 100, 0.0, Settling(0.0, 0.0)).table()
+    assert "65.00 ±  5.00 %" in table and "25.00 ±  5.00 %" in table
+    assert "90.00 ±  0.00 %" in table
+
+
+def test_receipe_takes_as_many_batches_as_there_are():
+    torch.set_num_threads(1)
+    split = random_dataset(6, 4, seed=0, n=50).train
+    found = receipe(EPdisc([4, 5, 6]), split, T=20, K=5, beta=0.2, batch_size=20, batches=9)
+    assert found.same_sign.shape == (3, 2)
+    digits = load_dataset("digits", "data").train
+    found = receipe(EPdisc([10, 20, 64]), digits, T=60, K=10, beta=0.05, batches=5)
+    assert found.settling.settled and (found.same_sign + found.both_zero).mean() > 80
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("--action plotcurves --lr_tab 0.1 0.1", "--lr_tab is not used by --action plotcurves"),
+        ("--action receipe --save-full", "--save-full is not used by --action receipe"),
+        ("--action train --curves 5", "--curves is not used by --action train"),
+        ("--action plotcurves --T 5 --Kmax 8", "--Kmax 8 is more than --T 5"),
+        ("--action plotcurves --dataset random", "--dataset random is for dense networks"),
+        ("--discrete --exact-output", "--exact-output is not used by the prototypical network"),
+        ("--action plotcurves --beta 0", "--beta: '0' is not a number other than 0"),
+        ("--action receipe --batches 0", "--batches: '0' is not a whole number of at least 1"),
+    ],
+)
+def test_wrong_measures_are_one_line(line, message, tmp_path, monkeypatch, capfd):
+    from main import main
+
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(main, line, capfd)
+    assert list(tmp_path.iterdir()) == []
