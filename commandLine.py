@@ -48,6 +48,14 @@ class Parser(argparse.ArgumentParser):
         return words
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        empty = action.default is None or action.default is False
+        return action.help if empty else super()._get_help_string(action)
+
+
 def positive_int(text: str) -> int:
     return whole(text, 1)
 
@@ -98,14 +106,7 @@ def euler_step(text: str) -> float:
     return real(text, lambda v: 0 < v <= 1, "a step above 0 and at most 1")
 
 
-def build_parser() -> Parser:
-    parser = Parser(
-        prog="main.py",
-        description="Learning without backpropagation: train a network, get a result folder and "
-        "the figures. Symbols in brackets are the papers'.",
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+def add_actions(parser: Parser) -> None:
     group = parser.add_argument_group("what to do")
     group.add_argument(
         "--action",
@@ -119,6 +120,8 @@ def build_parser() -> Parser:
     )
     group.add_argument("--list-presets", action="store_true", help="print the presets and end")
 
+
+def add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset",
@@ -131,6 +134,8 @@ def build_parser() -> Parser:
     )
     group.add_argument("--grey", action="store_true", help="read the images of a folder as grey")
 
+
+def add_optimisation(parser: Parser) -> None:
     group = parser.add_argument_group("optimisation")
     group.add_argument("--batch-size", type=positive_int, default=20, help="samples per update")
     group.add_argument("--test-batch-size", type=positive_int, default=1000, help="when testing")
@@ -149,6 +154,8 @@ def build_parser() -> Parser:
         "--benchmark", action="store_true", help="train by EP and by BPTT from the same weights"
     )
 
+
+def add_layered_ep(parser: Parser) -> None:
     group = parser.add_argument_group("layered EP", "names as in Ernoult et al. 2019")
     group.add_argument(
         "--size_tab",
@@ -190,6 +197,8 @@ def build_parser() -> Parser:
         help="energy-based: rho' at the output layer too, which the published dynamics leaves out",
     )
 
+
+def add_matching(parser: Parser) -> None:
     group = parser.add_argument_group("gradient matching", "for plotcurves and receipe")
     group.add_argument(
         "--curves", type=positive_int, default=10, help="neurons and synapses stored per layer"
@@ -197,6 +206,8 @@ def build_parser() -> Parser:
     group.add_argument("--save-full", action="store_true", help="store the curves of all of them")
     group.add_argument("--batches", type=positive_int, default=20, help="mini-batches of receipe")
 
+
+def add_runs(parser: Parser) -> None:
     group = parser.add_argument_group("runs")
     group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
     group.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with a stopped run")
@@ -227,6 +238,21 @@ def build_parser() -> Parser:
         help="end a phase when no unit moves more in a step; 0: never",
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+GROUPS = (add_actions, add_data, add_optimisation, add_layered_ep, add_matching, add_runs)
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="main.py",
+        description="Learning without backpropagation: train a network, get a result folder and "
+        "the figures. Symbols in brackets are the papers'.",
+        allow_abbrev=False,
+        formatter_class=HelpFormatter,
+    )
+    for add_group in GROUPS:
+        add_group(parser)
     return parser
 
 

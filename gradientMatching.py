@@ -268,16 +268,20 @@ def settling(net: EquilibriumNetwork, trajectory: list[Tensors]) -> Settling:
 class Curves:
     """The processes of a seeded sample of one layer's units or synapses, or of all of them."""
 
-    def __init__(self, size: int, n: int | None, generator: np.random.Generator) -> None:
+    def __init__(self, like: torch.Tensor, n: int | None, generator: np.random.Generator) -> None:
+        size = like.numel()
         every = n is None or n >= size
-        self.index = np.arange(size) if every else np.sort(generator.choice(size, n, replace=False))
-        self.a: list[np.ndarray] = []
-        self.c: list[np.ndarray] = []
+        index = np.arange(size) if every else np.sort(generator.choice(size, n, replace=False))
+        self.index = torch.from_numpy(index).to(like.device)
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def add(self, a: torch.Tensor, c: torch.Tensor) -> None:
-        pick = torch.from_numpy(self.index).to(a.device)
-        self.a.append(a.flatten()[pick].cpu().numpy())
-        self.c.append(c.flatten()[pick].cpu().numpy())
+        self.steps.append((a.flatten()[self.index], c.flatten()[self.index]))
+
+    def arrays(self, gradient: str, update: str, place: str) -> dict[str, np.ndarray]:
+        """The two curves (K, n) and the places (n,) in the flattened layer, by these names."""
+        both = (torch.stack(steps).cpu().numpy() for steps in zip(*self.steps, strict=True))
+        return dict(zip((gradient, update), both, strict=True)) | {place: self.index.cpu().numpy()}
 
 
 def compare_processes(
@@ -303,9 +307,9 @@ def compare_processes(
         same_sign, both_zero (in %), cosine: (weights,), of the final updates.
     """
     generator = np.random.default_rng(seed)
-    sizes = [v[0].numel() for v in trajectory[-1]] + [w.numel() for w in net.weights]
-    curves = [Curves(size, n_curves, generator) for size in sizes]
-    mismatches = [Mismatch() for _ in sizes]
+    subjects = [*(v[0] for v in trajectory[-1]), *net.weights]  # every layer, then every weight
+    curves = [Curves(subject, n_curves, generator) for subject in subjects]
+    mismatches = [Mismatch() for _ in subjects]
     steps = tqdm(
         side_by_side(net, data, target, trajectory, beta),
         total=len(trajectory) - 1,
@@ -322,11 +326,9 @@ def compare_processes(
     n_layers = len(net.layer_names)
     arrays = {"layers": np.array(net.layer_names), "synapses": np.array(net.synapse_names)}
     for name, curve in zip(net.layer_names, curves[:n_layers], strict=True):
-        arrays |= {f"nS_{name}": np.stack(curve.a), f"dS_{name}": np.stack(curve.c)}
-        arrays[f"units_{name}"] = curve.index
+        arrays |= curve.arrays(f"nS_{name}", f"dS_{name}", f"units_{name}")
     for name, curve in zip(net.synapse_names, curves[n_layers:], strict=True):
-        arrays |= {f"NT_{name}": np.stack(curve.a), f"DT_{name}": np.stack(curve.c)}
-        arrays[f"places_{name}"] = curve.index
+        arrays |= curve.arrays(f"NT_{name}", f"DT_{name}", f"places_{name}")
     statistics = np.array([m.statistics() for m in mismatches])
     arrays |= {"rmse_S": statistics[:n_layers], "rmse_T": statistics[n_layers:]}
     final = [agreement(D, N) for D, N in zip(moment.DT, moment.NT, strict=True)]

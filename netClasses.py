@@ -106,9 +106,7 @@ class EquilibriumNetwork(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        self.block: Callable | None = (
-            None  # BLOCK steps in one call, once `compile_steps` was called
-        )
+        self.block: Callable | None = None  # BLOCK steps in one call, from `compile_steps`
 
     @property
     def synapses(self) -> Pairs:

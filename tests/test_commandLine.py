@@ -256,3 +256,23 @@ def test_a_network_is_not_evaluated_on_data_of_another_size(place, capfd):
     capfd.readouterr()
     line = f"--action evaluate --load {folder}/checkpoint.pt --dataset folder --data-dir pictures"
     assert "must end in" in fails(main, line + " --grey", capfd)
+
+
+def test_a_convolutional_network_trains_on_a_folder_of_colour_images(place):
+    from main import main
+
+    for part in ("train", "test"):
+        for kind, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+            (place / "pictures" / part / kind).mkdir(parents=True)
+            for n in range(6):
+                shade = tuple(c + 5 * n for c in colour)
+                Image.new("RGB", (9, 9), shade).save(place / f"pictures/{part}/{kind}/{n}.png")
+    line = (
+        "--dataset folder --data-dir pictures --image-size 8 --C_tab 4 3 --Fconv 3 --T 10 --Kmax 4 "
+    )
+    line += "--beta 0.5 --lr_tab 0.5 0.5 --batch-size 2 --epochs 30 --activation-function sigm"
+    assert main(shlex.split(line)) == 0
+    folder = commands.only_run(place / "results")
+    assert folder.parts[-3] == "ep_conv_1conv_1fc"
+    last = (folder / "metrics.csv").read_text().splitlines()[-1].split(",")
+    assert float(last[3]) == 0.0  # test error
