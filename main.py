@@ -187,7 +187,7 @@ def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
     trajectory = free_trajectory(net, data, args.T, args.Kmax, args.tol, quiet)
     n_curves = None if args.save_full else args.curves
     arrays = compare_processes(net, data, target, trajectory, args.beta, n_curves, args.seed, quiet)
-    sentence = settling(net, trajectory).sentence(args.T)
+    sentence = settling(net, trajectory, args.beta).sentence(args.T)
     arrays["settling"] = np.array(sentence)
     return arrays, f"{sentence}\n{table_of(arrays)}\n"
 

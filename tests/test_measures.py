@@ -130,7 +130,7 @@ def test_advice_comes_from_what_was_measured():
     nothing = np.zeros((2, 2))
 
     def advice(same=shares, growth=0.0, residual=1e-6, oscillating=0.0, K=10):
-        settling = Settling(residual, oscillating)
+        settling = Settling(residual, 10 * residual, oscillating)
         return Recipe(["W01", "W1x"], same, nothing, shares / 100, growth, settling).advice(40, K)
 
     assert "T 40 and Kmax 10 are long enough" in advice()
@@ -145,7 +145,7 @@ def test_advice_comes_from_what_was_measured():
 def test_the_mean_of_the_sum_has_its_own_deviation():
     """Shares that move against each other leave the sum as it is."""
     same, zero = np.array([[70.0], [60.0]]), np.array([[20.0], [30.0]])
-    table = Recipe(["W01"], same, zero, same / 100, 0.0, Settling(0.0, 0.0)).table()
+    table = Recipe(["W01"], same, zero, same / 100, 0.0, Settling(0.0, 0.0, 0.0)).table()
     assert "65.00 ±  5.00 %" in table and "25.00 ±  5.00 %" in table
     assert "90.00 ±  0.00 %" in table
 
