@@ -162,9 +162,9 @@ def evaluate(net: EquilibriumNetwork, split: Split, schedule: Schedule) -> Evalu
             )
         )
     table = torch.stack(sums)
-    wrong, loss, oscillating = (table[:, :3].sum(0) / len(split)).tolist()
-    silent = int((highest <= 0).sum())
-    return Evaluation(100 * wrong, loss, table[:, 3].max().item(), 100 * oscillating, silent)
+    wrong, loss, oscillating = table[:, :3].sum(0).tolist()
+    n, worst, silent = len(split), table[:, 3].max().item(), int((highest <= 0).sum())
+    return Evaluation(100 * wrong / n, loss / n, worst, 100 * oscillating / n, silent)
 
 
 @dataclasses.dataclass
@@ -320,13 +320,13 @@ def train_epoch(net, method, data, schedule, progress, stop, quiet) -> dict[str,
                 where = f"epoch {progress.epoch} ({method}), batch {k + 1} of {n_batches}"
                 raise Stopped(stop.signal_number, f"stopped after {where}")
     evaluation = evaluate(net, data.test, schedule)
-    loss, wrong = (record.sum(1) / len(data.train)).tolist()
+    loss, wrong = record.sum(1).tolist()
     return {
         "epoch": progress.epoch,
         "method": method,
-        "train_error": 100 * wrong,
+        "train_error": 100 * wrong / len(data.train),
         "test_error": evaluation.error,
-        "loss": loss,
+        "loss": loss / len(data.train),
         "seconds": round(time.perf_counter() - started, 3),
         "evaluation": evaluation,
     }
