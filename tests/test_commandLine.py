@@ -41,10 +41,16 @@ def test_published_commands_mean_what_they_say(row):
     assert args["activation_function"] == ("hardsigm" if row == "P-conv" else "sigm")
     same = options(f"--preset {row}")
     changed = {name for name in args if args[name] != same[name]} - {"preset"}
-    assert changed == {"P-1h": {"T", "Kmax"}, "EB-1h": {"no_clamp"}, "EB-2h": {"no_clamp"}}.get(
-        row, set()
-    )
+    expected = {"P-1h": {"T", "Kmax"}, "EB-1h": {"benchmark"}, "EB-2h": {"benchmark"}}
+    assert changed == expected.get(row, set())
     assert bool(presets.PRESETS[row].differs) is bool(changed)
+
+
+@pytest.mark.parametrize("row", ["EB-1h", "EB-2h"])
+def test_the_bptt_presets_differ_only_in_method_and_clamp(row):
+    ep, bptt = options(f"--preset {row}"), options(f"--preset {row}-BPTT")
+    changed = {name for name in ep if ep[name] != bptt[name]} - {"preset"}
+    assert changed == {"training_method", "no_clamp"} and bptt["no_clamp"]
 
 
 @pytest.mark.parametrize("row", README_TRAIN)
