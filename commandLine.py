@@ -427,7 +427,7 @@ def fit_to_data(parser: Parser, args: argparse.Namespace, shape: tuple, n_classe
         )
 
 
-NOT_RECORDED = {"config", "resume", "preset", "list_presets", "load", "quiet"}
+NOT_RECORDED = {"config", "resume", "preset", "list_presets", "quiet"}
 
 
 def recorded_options(args: argparse.Namespace) -> dict[str, Any]:

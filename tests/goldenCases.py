@@ -1,4 +1,4 @@
-"""The stored cases of tests/golden as networks and tensors; golden/README.md defines every key."""
+"""The stored cases of tests/golden (its README defines every key) as networks and tensors."""
 
 from __future__ import annotations
 
