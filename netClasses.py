@@ -349,10 +349,7 @@ class LayeredNetwork(EquilibriumNetwork):
         return total
 
     def move(self, s, goals, nudge):
-        if self.dt == 1.0:
-            moved = list(goals)
-        else:
-            moved = [torch.lerp(v, goal, self.dt) for v, goal in zip(s, goals, strict=True)]
+        moved = [torch.lerp(v, goal, self.dt) for v, goal in zip(s, goals, strict=True)]
         if nudge is not None:
             moved[0] = torch.add(moved[0], nudge, alpha=self.dt)
         return moved
@@ -414,7 +411,10 @@ class EPcont(LayeredNetwork):
 
     def move(self, s, goals, nudge):
         moved = super().move(s, goals, nudge)
-        return [v.clamp(0.0, 1.0) for v in moved] if self.clamp else moved
+        if self.clamp:
+            for v in moved:  # tensors that nobody else holds
+                v.clamp_(0.0, 1.0)
+        return moved
 
     def velocity(self, s, goals, nudge, after):
         """As published, 0 for a unit that the clamp holds at 0 or 1."""
@@ -462,6 +462,11 @@ class EPdisc(LayeredNetwork):
 
     def goals(self, drive, s):
         return [self.rho.shape(self.received(drive, s, i)) for i in range(len(s))]
+
+    def move(self, s, goals, nudge):
+        if self.dt != 1.0:
+            return super().move(s, goals, nudge)
+        return goals if nudge is None else [goals[0] + nudge, *goals[1:]]
 
 
 class PooledState(list):
