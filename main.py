@@ -61,7 +61,10 @@ def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> Equilibri
             **common,
         ),
     }
-    net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
+    try:
+        net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
+    except ValueError as error:  # sizes that do not fit each other
+        raise RunError(str(error)) from None
     if args.compile:
         net.compile_steps()
     return net
@@ -95,18 +98,19 @@ def model_name(args: argparse.Namespace) -> str:
 
 
 def load_data(args: argparse.Namespace) -> Dataset:
+    """The data set, with the options that depend on its sizes settled and checked."""
+    device = device_of(args)
     if args.dataset == "random":
-        n_in, n_classes = args.size_tab[-1], args.size_tab[0]
-        return random_dataset(n_in, n_classes, args.seed, device_of(args))
-    return load_dataset(
-        args.dataset, args.data_dir, device_of(args), image_size=args.image_size, grey=args.grey
-    )
+        data = random_dataset(args.size_tab[-1], args.size_tab[0], args.seed, device)
+    else:
+        data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
+    fit_to_data(build_parser(), args, data.shape, data.n_classes)
+    return data
 
 
 def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     checkpoint = read_checkpoint(args.resume / "checkpoint.pt") if args.resume else None
     data = load_data(args)
-    fit_to_data(build_parser(), args, data.shape, data.n_classes)
     nets = {method: build_network(args, data.shape) for method in methods_of(args)}
     title = f"{' and '.join(nets)} training"
     run = RunFolder(args.resume) if args.resume else new_run(args, argv, title)
@@ -156,7 +160,6 @@ def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, Equili
 
 def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
-    fit_to_data(build_parser(), args, data.shape, data.n_classes)
     for method, net in loaded_networks(args, data).items():
         result = evaluate(net, data.test, schedule_of(args))
         print(
@@ -167,16 +170,15 @@ def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
 
 def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
-    fit_to_data(build_parser(), args, data.shape, data.n_classes)
     for name, net in loaded_networks(args, data).items():
         run = new_run(args, argv, f"EP against BPTT step by step, {name}")
         print(f"results in {run.path}", flush=True)
         started = time.perf_counter()
         arrays, report = match_gradients(net, data.train, args, not shows_progress(args))
-        seconds = time.perf_counter() - started
+        report += f"{time.perf_counter() - started:.1f} s\n"
         run.write_arrays(arrays)
         run.write_text("curves.txt", report)
-        print(f"{report}{seconds:.1f} s")
+        print(report, end="", flush=True)
         draw_figures(run.path)
 
 
@@ -194,7 +196,6 @@ def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
 
 def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
-    fit_to_data(build_parser(), args, data.shape, data.n_classes)
     split, schedule = data.train, schedule_of(args)
     order = epoch_order(args.seed, 0, len(split), split.x.device)
     for name, net in loaded_networks(args, data).items():
@@ -247,7 +248,7 @@ def main(argv: list[str]) -> int:
         if args.preset:
             print(f"preset {args.preset}: {PRESETS[args.preset].options}")
         ACTIONS[args.action](args, argv)
-    except (DataError, RunError, TrainingError, ValueError) as error:
+    except (DataError, RunError, TrainingError) as error:
         print(f"main.py: error: {error}", file=sys.stderr)
         return 2
     except Stopped as stop:
