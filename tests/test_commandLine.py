@@ -26,7 +26,7 @@ README_TRAIN = {  # every `--action train` command of the published README, word
     "P-conv": "--action 'train' --activation-function 'hardsigm' --C_tab 64 32 1 --size_tab 10 "
     "--lr_tab 0.015 0.035 0.15 --epochs 40 --T 200 --Kmax 10 --beta 0.4 --benchmark",
 }
-CUT = ["--epochs", "1", "--T", "3", "--Kmax", "2", "--batch-size", "500", "--threads", "2"]
+CUT = ["--epochs", "1", "--T", "3", "--Kmax", "2", "--batch-size", "2000"]
 
 
 def options(line: str):
