@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL_DATA = ROOT.parent / "shared" / "data"
 SMALL = ["--dataset", "digits", "--size_tab", "10", "16", "64", "--T", "6", "--Kmax", "3"]
 SMALL += ["--batch-size", "100", "--threads", "1"]
 
@@ -22,6 +21,13 @@ def run(*words, cwd=ROOT, check=True, **kwargs) -> subprocess.CompletedProcess:
     return done
 
 
+def call(*words) -> None:
+    """The same in this process, without the seconds of a start; it must succeed."""
+    from main import main
+
+    assert main([str(word) for word in words]) == 0
+
+
 def only_run(results: Path) -> Path:
     """The one run folder below a results folder."""
     folders = list(results.glob("*/*/Trial-*"))
@@ -29,6 +35,15 @@ def only_run(results: Path) -> Path:
     return folders[0]
 
 
-def needs_mnist() -> None:
-    if not (REAL_DATA / "MNIST").exists():
-        pytest.skip(f"no MNIST in {REAL_DATA}")
+def small_mnist(place: Path) -> Path:
+    """A data folder with random images in the layout, sizes and types of MNIST, but few of them."""
+    from test_datasets import idx_bytes
+
+    raw = place / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    random = np.random.RandomState(0)
+    for prefix, n in (("train", 60), ("t10k", 30)):
+        images = random.randint(0, 256, (n, 28, 28)) * (random.rand(n, 28, 28) < 0.2)
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(idx_bytes(images))
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_bytes(random.randint(0, 10, n)))
+    return place / "data"

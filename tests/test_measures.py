@@ -40,14 +40,13 @@ def figures(folder) -> set[str]:
 
 
 @pytest.mark.parametrize("name", README_CURVES)
-def test_published_commands_run_on_mnist_with_their_steps_cut_down(name, tmp_path, capsys):
+def test_published_commands_run_with_their_steps_cut_down(name, tmp_path, capsys):
     from main import main
 
-    commands.needs_mnist()
     words = [*shlex.split(README_CURVES[name]), "--T", "6", "--Kmax", "3", "--threads", "1"]
-    place = ["--data-dir", str(commands.REAL_DATA), "--results-dir", str(tmp_path)]
-    assert main([*words, *place]) == 0
-    folder = commands.only_run(tmp_path)
+    words += ["--data-dir", str(commands.small_mnist(tmp_path))]
+    assert main([*words, "--results-dir", str(tmp_path / "results")]) == 0
+    folder = commands.only_run(tmp_path / "results")
     assert figures(folder) == FIGURES
     assert "NOT settled" in capsys.readouterr().out  # three steps from zero are not enough
     with np.load(folder / "results.npz", allow_pickle=False) as arrays:
@@ -81,8 +80,8 @@ def test_the_folder_draws_its_curves_again(toy):
 
 def test_everything_can_be_stored(tmp_path):
     words = "--action plotcurves --discrete --dataset digits --size_tab 10 7 64 --T 8 --Kmax 4"
-    commands.run(*words.split(), "--save-full", "--results-dir", tmp_path / "full")
-    commands.run(*words.split(), "--curves", 3, "--results-dir", tmp_path / "few")
+    commands.call(*words.split(), "--save-full", "--results-dir", tmp_path / "full")
+    commands.call(*words.split(), "--curves", 3, "--results-dir", tmp_path / "few")
     shapes = {}
     for name in ("full", "few"):
         with np.load(commands.only_run(tmp_path / name) / "results.npz") as arrays:
@@ -91,11 +90,11 @@ def test_everything_can_be_stored(tmp_path):
 
 
 def test_a_trained_network_is_measured(tmp_path):
-    commands.run(*commands.SMALL, "--epochs", 1, "--results-dir", tmp_path / "trained")
+    commands.call(*commands.SMALL, "--epochs", 1, "--results-dir", tmp_path / "trained")
     checkpoint = commands.only_run(tmp_path / "trained") / "checkpoint.pt"
     for action, name in (("plotcurves", "curves.txt"), ("receipe", "receipe.txt")):
         words = ["--action", action, "--load", checkpoint, "--results-dir", tmp_path / action]
-        commands.run(*words)
+        commands.call(*words)
         folder = commands.only_run(tmp_path / action)
         assert (folder / name).read_text()
         assert folder.parts[-3] == "ep_cont_1hidden"
