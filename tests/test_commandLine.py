@@ -41,16 +41,17 @@ def test_published_commands_mean_what_they_say(row):
     assert args["activation_function"] == ("hardsigm" if row == "P-conv" else "sigm")
     same = options(f"--preset {row}")
     changed = {name for name in args if args[name] != same[name]} - {"preset"}
-    expected = {"P-1h": {"T", "Kmax"}, "EB-1h": {"benchmark"}, "EB-2h": {"benchmark"}}
+    expected = {"P-1h": {"T", "Kmax"}, "EB-1h": {"benchmark", "lr_tab"}, "EB-2h": {"benchmark"}}
     assert changed == expected.get(row, set())
     assert bool(presets.PRESETS[row].differs) is bool(changed)
 
 
 @pytest.mark.parametrize("row", ["EB-1h", "EB-2h"])
-def test_the_bptt_presets_differ_only_in_method_and_clamp(row):
+def test_the_bptt_presets_differ_in_method_clamp_and_rates_only(row):
     ep, bptt = options(f"--preset {row}"), options(f"--preset {row}-BPTT")
     changed = {name for name in ep if ep[name] != bptt[name]} - {"preset"}
-    assert changed == {"training_method", "no_clamp"} and bptt["no_clamp"]
+    assert changed - {"lr_tab"} == {"training_method", "no_clamp"} and bptt["no_clamp"]
+    assert ("lr_tab" in changed) is (row == "EB-1h")
 
 
 @pytest.mark.parametrize("row", README_TRAIN)
