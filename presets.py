@@ -19,7 +19,7 @@ class Preset(NamedTuple):
 TABLE_1 = "Ernoult et al. 2019, Table 1, test error in % EP / BPTT: "
 NO_CLAMP = (
     "BPTT by itself and --no-clamp: clamped to [0, 1], an output unit that starts below 0 passes "
-    "BPTT no gradient and never learns its class; EP, whose nudge lifts it, learns best clamped"
+    "BPTT no gradient and may never learn its class; EP, whose nudge lifts it, learns best clamped"
 )
 EB_1H = "--size_tab 10 512 784 --epochs 30 --T 100 --Kmax 12 --beta 0.5 --dt 0.2 "
 EB_2H = (
