@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from datasets import DATASETS
+from manyRuns import PLAN
 from netClasses import ACTIVATIONS
 from presets import PRESETS, listing
 from runFolder import RunError, read_checkpoint, read_options
+from smallWorld import MLFF, NETWORK_TYPES, mean_glorot_bound
 
-METHODS = {"EP": "EP", "eqprop": "EP", "BPTT": "BPTT"}
+METHODS = {"EP": "EP", "eqprop": "EP", "BPTT": "BPTT", "DEEP": "DEEP", "asymEP": "asymEP"}
+DIRECTED = {"DEEP", "asymEP"}
 DEFAULT_RATES = {  # the papers' rates (Ernoult et al. 2019, Table 1) by system and synapse groups
     ("toy", 3): [0.05, 0.05, 0.1],
     ("energy-based", 2): [0.05, 0.1],
@@ -102,6 +105,14 @@ def non_zero(text: str) -> float:
     )
 
 
+def finite(text: str) -> float:
+    return real(text, lambda v: True, "a number")
+
+
+def share(text: str) -> float:
+    return real(text, lambda v: 0 <= v <= 1, "a number from 0 to 1")
+
+
 def euler_step(text: str) -> float:
     return real(text, lambda v: 0 < v <= 1, "a step above 0 and at most 1")
 
@@ -137,21 +148,40 @@ def add_data(parser: Parser) -> None:
 
 def add_optimisation(parser: Parser) -> None:
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--batch-size", type=positive_int, default=20, help="samples per update")
-    group.add_argument("--test-batch-size", type=positive_int, default=1000, help="when testing")
-    group.add_argument("--epochs", type=positive_int, default=1, help="passes over the data")
+    group.add_argument(
+        "--batch-size", type=positive_int, help="samples per update; 20, directed EP: all"
+    )
+    group.add_argument(
+        "--test-batch-size", type=positive_int, help="when testing; 1000, directed EP: all"
+    )
+    group.add_argument(
+        "--epochs",
+        "--n_epochs",
+        type=positive_int,
+        help="passes over the data; 1, directed EP: 200",
+    )
     group.add_argument(
         "--lr_tab",
         type=positive,
         nargs="+",
         metavar="RATE",
-        help="learning rates of W01, W12, ..., from the output backwards; left out: the paper's",
+        help="learning rates of W01, W12, ..., from the output backwards, or one for all; left "
+        "out: the paper's",
     )
     group.add_argument(
-        "--training-method", choices=list(METHODS), default="EP", help="eqprop is EP"
+        "--training-method",
+        choices=list(METHODS),
+        default="EP",
+        help="eqprop is EP; DEEP and asymEP are for directed graphs",
     )
     group.add_argument(
         "--benchmark", action="store_true", help="train by EP and by BPTT from the same weights"
+    )
+    group.add_argument(
+        "--train-error",
+        choices=["online", "full"],
+        default="online",
+        help="full: measure it at once after each epoch, beside the one met while learning",
     )
 
 
@@ -178,16 +208,45 @@ def add_layered_ep(parser: Parser) -> None:
     group.add_argument("--Fpool", type=positive_int, default=2, help="side of the pooling windows")
     group.add_argument("--padding", action="store_true", help="keep the size of a map")
     group.add_argument(
-        "--activation-function", choices=list(ACTIVATIONS), default="sigm", help="rho"
+        "--activation-function",
+        choices=list(ACTIVATIONS),
+        default="sigm",
+        help="rho; with --network-type states are clipped to [0, 1] instead",
     )
     group.add_argument(
         "--dt",
         type=euler_step,
-        help="step of the dynamics [epsilon]; left out: 0.2 energy-based, 1 prototypical",
+        help="step of the dynamics [epsilon]; left out: 0.2 energy-based, 1 prototypical, 0.5 "
+        "with --network-type, 0.05 directed EP",
     )
-    group.add_argument("--T", type=positive_int, default=100, help="steps of the free phase [T]")
-    group.add_argument("--Kmax", type=positive_int, default=25, help="of the nudged phase [K]")
-    group.add_argument("--beta", type=non_zero, default=1.0, help="strength of the nudge [beta]")
+    group.add_argument(
+        "--T",
+        "--T1",
+        type=positive_int,
+        help="steps of the free phase [T]; left out: 100, directed EP 1000",
+    )
+    group.add_argument(
+        "--Kmax",
+        "--T2",
+        type=positive_int,
+        help="steps of the nudged phase [K]; left out: 25, directed EP 1000",
+    )
+    group.add_argument(
+        "--beta",
+        type=non_zero,
+        help="strength of the nudge [beta], either sign; left out: 1, directed EP 10",
+    )
+    group.add_argument(
+        "--beta-sign",
+        choices=["fixed", "random"],
+        help="random: drawn for every batch; left out: fixed, with --network-type random",
+    )
+    group.add_argument(
+        "--persistent",
+        action=argparse.BooleanOptionalAction,
+        help="start the free phase of a batch where its last one ended, with batches that never "
+        "change; left out: with --network-type only",
+    )
     group.add_argument(
         "--no-clamp", action="store_true", help="energy-based: do not keep states in [0, 1]"
     )
@@ -195,6 +254,71 @@ def add_layered_ep(parser: Parser) -> None:
         "--exact-output",
         action="store_true",
         help="energy-based: rho' at the output layer too, which the published dynamics leaves out",
+    )
+
+
+def add_layer_skipping(parser: Parser) -> None:
+    group = parser.add_argument_group("layer-skipping EP", "names as in Gammell et al. 2021")
+    group.add_argument(
+        "--network-type",
+        choices=NETWORK_TYPES,
+        help="MLFF: layered; SW_no_intra: layered links, some rewired to skip layers (the paper's "
+        "small world); SW_intra: hidden layers fully connected inside, too",
+    )
+    group.add_argument(
+        "--bypass-p", type=share, metavar="P", help="probability to rewire a link [p]; 0.1"
+    )
+    group.add_argument(
+        "--bypass-mag",
+        type=not_negative,
+        metavar="A",
+        help="new links start uniform in +-A [a]; left out: mean Glorot bound of adjacent layers",
+    )
+
+
+def add_directed(parser: Parser) -> None:
+    group = parser.add_argument_group(
+        "directed EP", "names as in Tristany Farinha et al. 2020; with DEEP and asymEP"
+    )
+    group.add_argument(
+        "--N_H",
+        type=natural,
+        nargs="+",
+        metavar="N",
+        help="hidden neurons; with --layered of each layer, from the inputs on; left out: 5",
+    )
+    group.add_argument(
+        "--layered", action="store_true", help="link neighbouring layers only, both ways"
+    )
+    group.add_argument(
+        "--num_net", type=positive_int, default=1, metavar="N", help="independent networks"
+    )
+    group.add_argument("--one-hot", action="store_true", help="an output per answer, not one bit")
+    group.add_argument("--dt_W", type=positive, help="step of the weights; 100, asymEP 1")
+    group.add_argument("--beta_0", type=finite, default=0.0, help="DEEP: weight of S_i S_j")
+    group.add_argument("--beta_1", type=finite, default=1.0, help="DEEP: weight of S_i dS_j")
+    group.add_argument("--sign", action="store_true", help="learn from the signs of updates")
+    group.add_argument("--regularized", action="store_true", help="add an L1 penalty")
+    group.add_argument("--reg_W", type=not_negative, default=0.00015, help="of the L1 penalty")
+    group.add_argument("--sparse", action="store_true", help="remove weak weights at random")
+    group.add_argument(
+        "--tol_W", type=not_negative, default=0.01, help="below it a weight is weak [lambda]"
+    )
+    group.add_argument("--temp", type=positive, default=5.0, help="temperature of removal [T]")
+    group.add_argument(
+        "--stop",
+        type=not_negative,
+        default=0.0,
+        help="end a phase when the sum of squared velocities is not above it; 0: never",
+    )
+    group.add_argument(
+        "--init-std", type=not_negative, default=0.05, help="standard deviation of first weights"
+    )
+    group.add_argument(
+        "--init-state",
+        type=not_negative,
+        default=0.1,
+        help="free phases start uniform from 0 to this, anew every epoch",
     )
 
 
@@ -210,7 +334,19 @@ def add_matching(parser: Parser) -> None:
 def add_runs(parser: Parser) -> None:
     group = parser.add_argument_group("runs")
     group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
-    group.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with a stopped run")
+    group.add_argument(
+        "--trials", type=positive_int, default=1, metavar="N", help="as many seeds, from --seed on"
+    )
+    group.add_argument(
+        "--sweep",
+        nargs="+",
+        action="append",
+        metavar=("OPTION", "VALUE"),
+        help="a run per value of the option, a list joined by commas; several sweeps make a grid",
+    )
+    group.add_argument(
+        "--resume", type=Path, metavar="FOLDER", help="go on with a stopped run, or many of them"
+    )
     group.add_argument(
         "--load",
         type=Path,
@@ -225,7 +361,11 @@ def add_runs(parser: Parser) -> None:
     group.add_argument(
         "--threads", type=natural, default=0, metavar="N", help="of the CPU; 0: torch's choice"
     )
-    group.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="reals")
+    group.add_argument(
+        "--dtype",
+        choices=["float32", "float64"],
+        help="reals; left out: float32, directed EP float64",
+    )
     group.add_argument(
         "--compile",
         action="store_true",
@@ -240,7 +380,16 @@ def add_runs(parser: Parser) -> None:
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-GROUPS = (add_actions, add_data, add_optimisation, add_layered_ep, add_matching, add_runs)
+GROUPS = (
+    add_actions,
+    add_data,
+    add_optimisation,
+    add_layered_ep,
+    add_layer_skipping,
+    add_directed,
+    add_matching,
+    add_runs,
+)
 
 
 def build_parser() -> Parser:
@@ -294,7 +443,7 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
     try:
         if "config" in chosen:
             return words_of(parser, read_options(chosen["config"]))
-        if "resume" in chosen:
+        if "resume" in chosen and not (Path(chosen["resume"]) / PLAN).exists():
             return words_of(parser, read_options(Path(chosen["resume"]) / "hyperparameters.json"))
         if "load" in chosen:
             return words_of(parser, read_checkpoint(chosen["load"])["options"])
@@ -310,6 +459,8 @@ def words_of(parser: Parser, options: dict[str, Any]) -> list[str]:
         name = spelling(parser, key)
         if value is True:
             words.append(name)
+        elif value is False and f"--no-{key}" in parser._option_string_actions:
+            words.append(f"--no-{key}")
         elif isinstance(value, list):
             words += [name, *map(str, value)]
         elif value is not None and value is not False:
@@ -327,6 +478,10 @@ def spelling(parser: Parser, dest: str) -> str:
 
 def system(args: argparse.Namespace) -> str:
     """Which of the systems the options choose."""
+    if METHODS[args.training_method] in DIRECTED:
+        return "directed"
+    if args.network_type:
+        return "small-world"
     if args.toymodel:
         return "toy"
     if args.C_tab:
@@ -335,19 +490,46 @@ def system(args: argparse.Namespace) -> str:
 
 
 MEASURES = {"plotcurves", "receipe", "recipe"}  # actions that compare EP with BPTT
-TRAINING = {"epochs", "lr_tab", "training_method", "benchmark", "resume"}
+TRAINING = {"epochs", "lr_tab", "training_method", "benchmark", "resume", "train_error"}
+TRAINING |= {"beta_sign"}
+FOLLOWED = {"epochs", "training_method"}  # directed EP is trained while its angle is measured
 UNUSED_BY_ACTION = {
     "train": {"curves", "save_full", "batches"},
-    "plotcurves": TRAINING | {"test_batch_size", "batches"},
-    "receipe": TRAINING | {"test_batch_size", "curves", "save_full"},
+    "plotcurves": TRAINING | {"test_batch_size", "batches", "persistent"},
+    "receipe": TRAINING | {"test_batch_size", "curves", "save_full", "persistent"},
     "evaluate": TRAINING | {"curves", "save_full", "batches"},
 }
 UNUSED_BY_ACTION["recipe"] = UNUSED_BY_ACTION["receipe"]
+CONVOLUTION = {"C_tab", "Fconv", "Fpool", "padding"}
+SKIPPING = {"network_type", "bypass_p", "bypass_mag"}
+GRAPH = {"N_H", "layered", "num_net", "one_hot", "dt_W", "beta_0", "beta_1", "sign", "regularized"}
+GRAPH |= {"reg_W", "sparse", "tol_W", "temp", "stop", "init_std", "init_state"}
+LAYERED = {"discrete", "toymodel", "activation_function", "no_clamp", "exact_output"}
 UNUSED = {  # options that a system does not read: an error when given
-    "energy-based": {"Fconv", "Fpool", "padding"},
-    "toy": {"Fconv", "Fpool", "padding", "discrete", "C_tab", "exact_output"},
-    "prototypical": {"Fconv", "Fpool", "padding", "no_clamp", "exact_output"},
-    "convolutional": {"no_clamp", "exact_output"},
+    "energy-based": CONVOLUTION | SKIPPING | GRAPH,
+    "toy": CONVOLUTION | SKIPPING | GRAPH | {"discrete", "exact_output"},
+    "prototypical": CONVOLUTION | SKIPPING | GRAPH | {"no_clamp", "exact_output"},
+    "convolutional": SKIPPING | GRAPH | {"no_clamp", "exact_output"},
+    "small-world": CONVOLUTION | GRAPH | LAYERED,
+    "directed": CONVOLUTION
+    | SKIPPING
+    | LAYERED
+    | {"size_tab", "lr_tab", "batch_size", "test_batch_size", "benchmark", "beta_sign"}
+    | {"persistent", "compile", "tol", "train_error"},
+}
+DEFAULTS = {  # of options that depend on the system; "" is for all the others
+    "dataset": {"directed": "xor", "": "mnist"},
+    "dt": {"energy-based": 0.2, "toy": 0.2, "small-world": 0.5, "directed": 0.05, "": 1.0},
+    "T": {"directed": 1000, "": 100},
+    "Kmax": {"directed": 1000, "": 25},
+    "beta": {"directed": 10.0, "": 1.0},
+    "beta_sign": {"small-world": "random", "": "fixed"},
+    "persistent": {"small-world": True, "": False},
+    "epochs": {"directed": 200, "": 1},
+    "batch_size": {"": 20},
+    "test_batch_size": {"": 1000},
+    "N_H": {"directed": [5]},
+    "dtype": {"directed": "float64", "": "float32"},
 }
 
 
@@ -359,10 +541,10 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
             parser.error(f"{spelling(parser, name)} is not used by the {kind} network")
     if args.benchmark and "training_method" in typed:
         parser.error("--benchmark trains by EP and by BPTT: leave --training-method out")
-    for name in sorted(typed & UNUSED_BY_ACTION[args.action]):
+    unused = UNUSED_BY_ACTION[args.action] - (FOLLOWED if kind == "directed" else set())
+    for name in sorted(typed & unused):
         parser.error(f"{spelling(parser, name)} is not used by --action {args.action}")
-    if args.dataset is None:
-        args.dataset = "random" if args.toymodel and args.action in MEASURES else "mnist"
+    settle_defaults(args, kind)
     if args.dataset == "random":
         args.size_tab = args.size_tab or ([10, 50, 5] if args.toymodel else None)
         if args.size_tab is None or len(args.size_tab) < 2 or args.C_tab:
@@ -372,6 +554,7 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
     if args.resume and typed - FREE_WHEN_RESUMING:
         wrong = ", ".join(spelling(parser, name) for name in sorted(typed - FREE_WHEN_RESUMING))
         parser.error(f"--resume goes on with the recorded options: {wrong} cannot be changed")
+    check_sweeps(parser, args.sweep or [])
     if args.action == "evaluate" and args.load is None:
         parser.error("--action evaluate needs --load FILE, the checkpoint to test")
     if args.action == "train" and args.load is not None:
@@ -382,8 +565,34 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
         )
     if args.toymodel and args.size_tab and len(args.size_tab) != 3:
         parser.error(f"--size_tab has {len(args.size_tab)} sizes, the toy model has 3")
-    if args.dt is None:
-        args.dt = 0.2 if kind in ("energy-based", "toy") else 1.0
+    if args.network_type == MLFF and {"bypass_p", "bypass_mag"} & typed:
+        parser.error("--bypass-p and --bypass-mag are not used by --network-type MLFF")
+    if kind == "directed" and len(args.N_H) > 1 and not args.layered:
+        parser.error("--N_H has several values: a complete graph takes one, --layered one a layer")
+
+
+def check_sweeps(parser: Parser, sweeps: list[list[str]]) -> None:
+    """Every sweep names an option that a run has, and values; the runs check what they are."""
+    for option, *values in sweeps:
+        name = option.lstrip("-").replace("-", "_")
+        known = {action.dest for action in parser._actions}
+        if name not in known - NOT_RECORDED - {"seed", "help"}:
+            parser.error(f"--sweep {option}: there is no such option to sweep")
+        if not values:
+            parser.error(f"--sweep {option} needs the values to run with")
+
+
+def settle_defaults(args: argparse.Namespace, kind: str) -> None:
+    """Fill in what was left out and depends on the system."""
+    if args.dataset is None and args.toymodel and args.action in MEASURES:
+        args.dataset = "random"
+    for name, values in DEFAULTS.items():
+        if getattr(args, name) is None and name not in UNUSED[kind]:
+            setattr(args, name, values.get(kind, values.get("")))
+    if kind == "small-world" and args.network_type != MLFF and args.bypass_p is None:
+        args.bypass_p = 0.1
+    if kind == "directed" and args.dt_W is None:
+        args.dt_W = 100.0 if METHODS[args.training_method] == "DEEP" else 1.0
 
 
 def methods_of(args: argparse.Namespace) -> list[str]:
@@ -393,6 +602,8 @@ def methods_of(args: argparse.Namespace) -> list[str]:
 
 def fit_to_data(parser: Parser, args: argparse.Namespace, shape: tuple, n_classes: int) -> None:
     """Settle --size_tab and --lr_tab by the data set, or end the program where they do not fit."""
+    if system(args) == "directed":  # the graph takes its ends from the data set
+        return
     n_in = math.prod(shape)
     if args.C_tab:
         if len(shape) != 3:
@@ -413,21 +624,34 @@ def fit_to_data(parser: Parser, args: argparse.Namespace, shape: tuple, n_classe
         n_rates = 3 if args.toymodel else len(args.size_tab) - 1
     if args.size_tab[0] != n_classes:
         parser.error(
-            f"--size_tab starts with {args.size_tab[0]}, {args.dataset} has {n_classes} classes"
+            f"--size_tab starts with {args.size_tab[0]}, {args.dataset} has {n_classes} outputs"
         )
+    if args.network_type and args.network_type != MLFF and args.bypass_mag is None:
+        args.bypass_mag = mean_glorot_bound(args.size_tab)
     if args.action != "train":
         return
-    args.lr_tab = args.lr_tab or DEFAULT_RATES.get((system(args), n_rates))
+    default = [0.02] if args.network_type else DEFAULT_RATES.get((system(args), n_rates))
+    args.lr_tab = args.lr_tab or default
     if args.lr_tab is None:
         parser.error(f"--lr_tab must be given: this network has {n_rates} synapse groups")
-    if len(args.lr_tab) != n_rates:
+    if len(args.lr_tab) not in (1, n_rates):
         parser.error(
-            f"--lr_tab has {len(args.lr_tab)} value(s), this network has {n_rates} synapse groups, "
-            "listed from the output backwards"
+            f"--lr_tab has {len(args.lr_tab)} values, this network has {n_rates} synapse groups: "
+            f"give one rate for all, or {n_rates} from the output backwards"
         )
 
 
-NOT_RECORDED = {"config", "resume", "preset", "list_presets", "quiet"}
+NOT_RECORDED = {
+    "config",
+    "resume",
+    "preset",
+    "list_presets",
+    "quiet",
+    "sweep",
+    "trials",
+    "folder",
+    "n_out",
+}
 
 
 def recorded_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -52,15 +52,18 @@ class Split:
 
     Attributes:
         x: (n, *shape), as stored (uint8 for images), on the device.
-        y: (n,), int64 class index, on the device.
-        n_classes: width of a one-hot target.
+        y: (n,), int64 class index; or (n, n_out), real targets in [0, 1]; on the device.
+        n_classes: width of a target.
         scale: what 1.0 is stored as; batches are x / scale, in [0, 1].
+        task: "classes" (the largest output is the answer), "bits" (each output is on or off, from
+            1/2 on) or "values" (regression).
     """
 
     x: torch.Tensor
     y: torch.Tensor
     n_classes: int
     scale: float
+    task: str = "classes"
 
     def __len__(self) -> int:
         return len(self.y)
@@ -72,9 +75,11 @@ class Split:
 
         Returns:
             data: (b, *shape), in [0, 1]; always a copy, free to be written to.
-            target: (b, n_classes), one-hot.
+            target: (b, n_classes), one-hot unless real targets are stored.
         """
         data = self.x[index].to(dtype, copy=True).div_(self.scale)
+        if self.y.ndim == 2:
+            return data, self.y[index].to(dtype)
         label = self.y[index].unsqueeze(1)  # (b, 1)
         target = data.new_zeros(len(label), self.n_classes).scatter_(1, label, 1.0)
         return data, target
@@ -106,10 +111,26 @@ class Split:
         spans = (slice(i * batch_size, (i + 1) * batch_size) for i in range(start, total))
         if order is None:
             return (self.batch(span, dtype) for span in spans)
-        if order.shape != self.y.shape:
+        if order.shape != self.y.shape[:1]:
             raise ValueError(f"order has shape {tuple(order.shape)}, the split {len(self)} samples")
         order = order.to(self.y.device)
         return (self.batch(order[span], dtype) for span in spans)
+
+    def mistakes(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The error of each sample: 100 (%) for a wrong answer; in regression half the square.
+
+        Args:
+            output, target: (..., batch, n_out).
+        Returns:
+            (..., batch), the type of the output; NaN where the output is.
+        """
+        if self.task == "values":
+            return (output - target).square().sum(-1) / 2
+        if self.task == "bits":
+            wrong = ((output >= 0.5) != (target >= 0.5)).any(-1)
+        else:
+            wrong = output.argmax(-1) != target.argmax(-1)
+        return torch.where(output.isnan().any(-1), torch.nan, 100.0 * wrong)
 
 
 class Dataset(NamedTuple):
@@ -120,6 +141,11 @@ class Dataset(NamedTuple):
     n_classes: int
     train: Split
     test: Split
+
+    @property
+    def unit(self) -> str:
+        """Of the errors."""
+        return "half squared error" if self.train.task == "values" else "%"
 
 
 def choose_test(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -279,6 +305,67 @@ def read_digits(
     return train, test
 
 
+# ------------------------------------------------------------------- small tables of scikit-learn
+
+
+def read_table(
+    name: str, data_dir: str | Path | None, image_size: int | None, grey: bool | None
+) -> tuple[Split, Split]:
+    """scikit-learn's `wine` (13 features, 3 classes; 150 and 28) or `diabetes` (regression from
+
+    10 features; 400 and 42). As Gammell et al. 2021 do, every column, the target of diabetes
+    included, is scaled to [0, 1] over all samples, those for testing too.
+    """
+    table = getattr(require("sklearn.datasets", "scikit-learn"), f"load_{name}")()
+    x, y = torch.from_numpy(scaled_columns(table.data)), table.target
+    if name == "wine":
+        train, test = choose_test(y, share=28 / 178)
+        y, n_out, task = torch.from_numpy(y.astype(np.int64)), len(table.target_names), "classes"
+    else:
+        order = np.random.RandomState(SPLIT_SEED).permutation(len(y))
+        train, test = order[:400], order[400:]
+        y, n_out, task = torch.from_numpy(scaled_columns(y[:, None])), 1, "values"
+    return tuple(Split(x[part], y[part], n_out, 1.0, task) for part in (train, test))
+
+
+def scaled_columns(values: np.ndarray) -> np.ndarray:
+    """Every column from 0 to 1, (n, columns)."""
+    low, high = values.min(0), values.max(0)
+    return (values - low) / (high - low)
+
+
+# ------------------------------------------------------------------------------- logic operations
+
+LOGIC = {  # inputs -> output, for every pattern there is
+    "and": {(0, 0): 0, (0, 1): 0, (1, 0): 0, (1, 1): 1},
+    "or": {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 1},
+    "xor": {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 0},
+    "not": {(0,): 1, (1,): 0},
+    "identity": {(0,): 0, (1,): 1},
+}
+
+
+def read_logic(
+    name: str, data_dir: str | Path | None, image_size: int | None, grey: bool | None
+) -> tuple[Split, Split]:
+    """All patterns of a logic operation; they are for training and for testing alike."""
+    x = torch.tensor(list(LOGIC[name]), dtype=torch.float64)  # (patterns, inputs)
+    y = torch.tensor(list(LOGIC[name].values()), dtype=torch.float64)[:, None]
+    split = Split(x, y, 1, 1.0, "bits")
+    return split, split
+
+
+def one_hot(data: Dataset) -> Dataset:
+    """The same with an output per answer instead of one that is on or off."""
+
+    def converted(split: Split) -> Split:
+        return replace(split, y=split.y[:, 0].long(), n_classes=2, task="classes")
+
+    train = converted(data.train)
+    test = train if data.test is data.train else converted(data.test)
+    return data._replace(n_classes=2, train=train, test=test)
+
+
 # ------------------------------------------------------------------------------ folders of images
 
 
@@ -423,10 +510,22 @@ def random_dataset(
 
 # ------------------------------------------------------------------------------------ all of them
 
+
+def read_image_set(reader: str, *arguments) -> tuple[Split, Split]:
+    """A reader of imageSets.py, which imports this module: hence imported on use."""
+    return getattr(importlib.import_module("imageSets"), reader)(*arguments)
+
+
 DATASETS = {
     "mnist": partial(read_mnist, "MNIST"),
     "fashion-mnist": partial(read_mnist, "FashionMNIST"),
     "digits": read_digits,
+    "wine": partial(read_table, "wine"),
+    "diabetes": partial(read_table, "diabetes"),
+    **{name: partial(read_logic, name) for name in LOGIC},
+    "cifar10": partial(read_image_set, "read_cifar", "CIFAR10"),
+    "cifar100": partial(read_image_set, "read_cifar", "CIFAR100"),
+    "tiny-imagenet": partial(read_image_set, "read_tiny_imagenet"),
     "folder": read_folder,
 }
 
@@ -453,7 +552,10 @@ def load_dataset(
         parts = DATASETS[name](data_dir, image_size, grey)
     except OSError as error:
         raise DataError(f"{name} cannot be read from {data_dir} ({error})") from error
-    train, test = (replace(part, x=part.x.to(device), y=part.y.to(device)) for part in parts)
+    train = replace(parts[0], x=parts[0].x.to(device), y=parts[0].y.to(device))
+    test = train  # the same patterns, or samples of their own
+    if parts[1] is not parts[0]:
+        test = replace(parts[1], x=parts[1].x.to(device), y=parts[1].y.to(device))
     return Dataset(name, tuple(train.x.shape[1:]), train.n_classes, train, test)
 
 

@@ -10,6 +10,7 @@ Names and signs are those of Ernoult et al. 2019: nS, NT (and nT) are gradients 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -63,8 +64,8 @@ def backward_process(
         target: (batch, n_out).
     Yields:
         For t = 0 ... K-1: dL/ds(T-t) per layer (batch, ...), and a function that returns dL/dW
-        through the last t + 1 steps per weight. L is half the squared error summed over the
-        outputs, mean over the batch.
+        through the last t + 1 steps per weight. L is what the nudge descends: half the squared
+        error summed over the outputs (times `nudge_gain`), mean over the batch.
     """
     with torch.enable_grad():
         constants = net.constants(data)
@@ -79,7 +80,7 @@ def backward_process(
         return [g.clone() for g in pull_back(roots, list(net.weights), totals, retain_graph=True)]
 
     grad_s = [torch.zeros_like(v) for v in trajectory[-1]]
-    grad_s[0] = (trajectory[-1][0] - target) / len(target)
+    grad_s[0] = net.nudge_gain * (trajectory[-1][0] - target) / len(target)
     for state in reversed(trajectory[:-1]):
         s = [v.detach().requires_grad_() for v in state]
         with torch.enable_grad():
@@ -122,9 +123,9 @@ def forward_process(
     s = s_free
     for t in range(K):
         with torch.no_grad():
-            goals, nudge = net.goals(drive, s), net.nudge(s, target, beta)
-            before, s = s, net.move(s, goals, nudge)
-            rates = [v.mean(0) / -beta for v in net.velocity(before, goals, nudge, s)]
+            before, s = s, net.stepper(drive, s, target, beta)
+            velocity = net.velocity(drive, before, s, target, beta)
+            rates = [v.mean(0) / -beta for v in velocity]
         rates = [v * (t >= reach) for v, reach in zip(rates, net.reach, strict=True)]
 
         def updates(s=s) -> Tensors:
@@ -219,7 +220,8 @@ class Mismatch:
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation (denominator N - 1) over the layer."""
         values = self.values().double()
-        return values.mean().item(), values.std().item()
+        std = values.std().item() if values.numel() > 1 else math.nan  # of one unit there is none
+        return values.mean().item(), std
 
 
 class Agreement(NamedTuple):

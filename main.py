@@ -10,6 +10,9 @@ Every run gets its own folder with the options, the numbers, a checkpoint and th
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import math
+import os
 import shlex
 import sys
 import time
@@ -27,19 +30,25 @@ from commandLine import (
     recorded_options,
     system,
 )
-from datasets import DataError, Dataset, Split, load_dataset, random_dataset
+from datasets import DataError, Dataset, Split, load_dataset, one_hot, random_dataset
+from directed import DEEP, AsymmetricEP, DirectedNetwork, Plasticity
+from directedReport import follow_angle, predictions, report
 from gradientMatching import compare_processes, free_trajectory, receipe, settling, table_of
+from manyRuns import PLAN, Run, plan_runs, read_plan, run_all, single_words, write_plan
 from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
 from netFunctions import (
+    Particles,
     Schedule,
     Stopped,
     TrainingError,
     epoch_order,
     evaluate,
+    number,
     train,
 )
 from presets import PRESETS
 from runFolder import RunError, RunFolder, createHyperparameterfile, createPath, read_checkpoint
+from smallWorld import SW_INTRA, SmallWorldEP, wire_up
 
 
 def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> EquilibriumNetwork:
@@ -60,6 +69,13 @@ def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> Equilibri
             padding=args.padding,
             **common,
         ),
+        "small-world": lambda: SmallWorldEP(
+            wire_up(args.size_tab, args.bypass_p or 0.0, args.network_type == SW_INTRA, args.seed),
+            args.bypass_mag,
+            args.dt,
+            args.seed,
+        ),
+        "directed": lambda: build_directed(args, shape),
     }
     try:
         net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
@@ -70,27 +86,66 @@ def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> Equilibri
     return net
 
 
+def build_directed(args: argparse.Namespace, shape: tuple[int, ...]) -> DirectedNetwork:
+    """The directed networks that the options describe, all with their own weights."""
+    rule = Plasticity(
+        dt_W=args.dt_W,
+        beta_0=args.beta_0,
+        beta_1=args.beta_1,
+        sign=args.sign,
+        regularized=args.regularized,
+        reg_W=args.reg_W,
+        sparse=args.sparse,
+        tol_W=args.tol_W,
+        temp=args.temp,
+    )
+    return {"DEEP": DEEP, "asymEP": AsymmetricEP}[args.training_method](
+        math.prod(shape),
+        args.N_H if args.layered else args.N_H[0],
+        args.n_out,
+        layered=args.layered,
+        n_nets=args.num_net,
+        seed=args.seed,
+        dt=args.dt,
+        stop=args.stop,
+        plasticity=rule,
+        std=args.init_std,
+        highest_start=args.init_state,
+        dtype=getattr(torch, args.dtype),
+    )
+
+
 def device_of(args: argparse.Namespace) -> torch.device:
     return torch.device("cpu" if args.device_label < 0 else f"cuda:{args.device_label}")
 
 
-def schedule_of(args: argparse.Namespace) -> Schedule:
+def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
+    rates = args.lr_tab or []
+    whole = sys.maxsize  # batch size of directed networks, which are taught all patterns at once
     return Schedule(
         T=args.T,
         Kmax=args.Kmax,
         beta=args.beta,
-        lr_tab=args.lr_tab,
-        batch_size=args.batch_size,
-        test_batch_size=args.test_batch_size,
+        lr_tab=rates * len(net.synapses) if len(rates) == 1 else rates,
+        batch_size=args.batch_size or whole,
+        test_batch_size=args.test_batch_size or whole,
         epochs=args.epochs,
         tol=args.tol,
         seed=args.seed,
         dtype=getattr(torch, args.dtype),
+        random_sign=args.beta_sign == "random",
+        persistent=bool(args.persistent),
+        measure_training=args.train_error == "full",
     )
 
 
 def model_name(args: argparse.Namespace) -> str:
     """Folder of the runs of a kind of network, such as ep_disc_2hidden."""
+    if system(args) == "directed":
+        kind = "layered_" if args.layered else ""
+        return f"{args.training_method.lower()}_{kind}{'-'.join(map(str, args.N_H))}hidden"
+    if args.network_type:
+        return f"ep_{args.network_type}_{len(args.size_tab) - 2}hidden"
     if args.C_tab:
         return f"ep_conv_{len(args.C_tab) - 1}conv_{len(args.size_tab)}fc"
     kind = {"energy-based": "ep_cont", "toy": "ep_toy", "prototypical": "ep_disc"}[system(args)]
@@ -104,6 +159,9 @@ def load_data(args: argparse.Namespace) -> Dataset:
         data = random_dataset(args.size_tab[-1], args.size_tab[0], args.seed, device)
     else:
         data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
+    if args.one_hot and data.train.task == "bits":
+        data = one_hot(data)
+    args.n_out = data.n_classes
     fit_to_data(build_parser(), args, data.shape, data.n_classes)
     return data
 
@@ -117,12 +175,66 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     options = recorded_options(args)
     print(f"results in {run.path}", flush=True)
     try:
-        train(nets, data, schedule_of(args), run, options, checkpoint, not shows_progress(args))
+        schedule = schedule_of(args, next(iter(nets.values())))
+        warn_of_memory(nets, data, schedule)
+        train(nets, data, schedule, run, options, checkpoint, not shows_progress(args))
+        if system(args) == "directed":
+            report_on_directed(nets, data, schedule, run)
     except Stopped as stop:
         command = shlex.join(["python", "main.py", "--resume", str(run.path)])
         raise Stopped(stop.signal_number, f"{stop}; go on with: {command}") from None
     finally:
-        draw_figures(run.path)
+        if not one_of_many(args):
+            draw_figures(run.path)
+
+
+def report_on_directed(nets: dict, data: Dataset, schedule: Schedule, run: RunFolder) -> None:
+    """Add to the results what the trained networks are like, and print it."""
+    progress = read_checkpoint(run.path / "checkpoint.pt")["progress"]
+    arrays, texts = run.read_arrays(), []
+    for method, net in nets.items():
+        plan = dataclasses.replace(schedule, epoch=schedule.epochs + 1)  # a start of its own
+        found, text = report(net, data.train, plan, progress["history"].get(method, {}))
+        arrays |= {f"{method}_{name}": values for name, values in found.items()}
+        texts.append(text)
+    run.write_arrays(arrays)
+    run.write_text("report.txt", "\n".join(texts))
+    print("".join(texts), end="", flush=True)
+
+
+def one_of_many(args: argparse.Namespace) -> bool:
+    """The run has its place among many; figures are drawn of all of them together."""
+    return hasattr(args, "folder")
+
+
+def warn_of_memory(nets: dict, data: Dataset, schedule: Schedule) -> None:
+    """Say how much the stored free states take, if it is more than half of the free memory."""
+    if not schedule.persistent:
+        return
+    one, _ = data.train.batch(slice(0, 1), schedule.dtype)
+    n_bytes = 0
+    for net in nets.values():
+        with torch.no_grad():
+            s = net.initHidden(net.drive(one))
+        n_bytes += sum(v.nbytes for v in s) * (len(data.train) + len(data.test))
+    free = free_memory(data.train.x.device)
+    if free is not None and n_bytes > free / 2:
+        print(
+            f"warning: the persistent states take {n_bytes / 2**30:.2f} GiB, {free / 2**30:.2f} "
+            "GiB of memory are free: --no-persistent does without them",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes free on the device, or None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def draw_figures(path: Path) -> None:
@@ -137,7 +249,10 @@ def draw_figures(path: Path) -> None:
 
 def new_run(args: argparse.Namespace, argv: list[str], title: str) -> RunFolder:
     """Take a folder and write down what is going to be run."""
-    run = RunFolder(createPath(args.results_dir, model_name(args), device_name(args)))
+    if one_of_many(args):
+        run = RunFolder(args.folder)
+    else:
+        run = RunFolder(createPath(args.results_dir, model_name(args), device_name(args)))
     title = f"{title}, {system(args)} network, {args.dataset}"
     createHyperparameterfile(run.path, title, recorded_options(args), ["main.py", *argv])
     run.copy_plotting()
@@ -158,13 +273,32 @@ def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, Equili
     return nets
 
 
+def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Particles]:
+    """By method, where the free phases of the test data ended; none for other data."""
+    if not args.persistent:
+        return {}
+    found = {}
+    for method, (_, layers) in read_checkpoint(args.load)["particles"].items():
+        fits = layers is not None and len(layers[0]) == len(data.test)
+        found[method] = Particles([v.to(device_of(args)) for v in layers] if fits else None)
+    return found
+
+
 def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
+    particles = stored_particles(args, data)
     for method, net in loaded_networks(args, data).items():
-        result = evaluate(net, data.test, schedule_of(args))
+        if system(args) == "directed":
+            plan = dataclasses.replace(schedule_of(args, net), epoch=args.epochs + 1)
+            print(predictions(net, data.test, plan))
+            print(report(net, data.test, plan, {})[1], end="")
+            continue
+        result = evaluate(net, data.test, schedule_of(args, net), method, particles.get(method))
+        of = f" of {len(data.test)} samples" if data.unit == "%" else f" ({data.unit})"
         print(
-            f"{method}: test error {result.error:.2f} % of {len(data.test)} samples, "
-            f"loss {result.loss:.4f}, free phase residual {result.residual:.1e}"
+            f"{method}: test error {number(result.error, data.unit).strip()}{of}, "
+            f"loss {result.loss:.4f}"
+            + "".join(f", {name} {value:.1e}" for name, value in result.measures.items())
         )
 
 
@@ -174,18 +308,27 @@ def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
         run = new_run(args, argv, f"EP against BPTT step by step, {name}")
         print(f"results in {run.path}", flush=True)
         started = time.perf_counter()
-        arrays, report = match_gradients(net, data.train, args, not shows_progress(args))
-        report += f"{time.perf_counter() - started:.1f} s\n"
+        one = net
+        if system(args) == "directed":  # the curves of the first network, the angle of all
+            alone = argparse.Namespace(**vars(args) | {"num_net": 1})
+            one = build_network(alone, data.shape)
+            one.take(net, 0)
+        arrays, text = match_gradients(one, data.train, args, not shows_progress(args))
+        if system(args) == "directed":
+            cosine = follow_angle(net, data.train, schedule_of(args, net), args.epochs)
+            arrays["angle"] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+        text += f"{time.perf_counter() - started:.1f} s\n"
         run.write_arrays(arrays)
-        run.write_text("curves.txt", report)
-        print(report, end="", flush=True)
+        run.write_text("curves.txt", text)
+        print(text, end="", flush=True)
         draw_figures(run.path)
 
 
 def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
     """The arrays of plotcurves for one mini-batch, and what they say in words."""
     order = epoch_order(args.seed, 0, len(split), split.x.device)
-    data, target = split.batch(order[: args.batch_size], getattr(torch, args.dtype))
+    size = args.batch_size or len(split)
+    data, target = split.batch(order[:size], getattr(torch, args.dtype))
     trajectory = free_trajectory(net, data, args.T, args.Kmax, args.tol, quiet)
     n_curves = None if args.save_full else args.curves
     arrays = compare_processes(net, data, target, trajectory, args.beta, n_curves, args.seed, quiet)
@@ -196,7 +339,7 @@ def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
 
 def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
-    split, schedule = data.train, schedule_of(args)
+    split = data.train
     order = epoch_order(args.seed, 0, len(split), split.x.device)
     for name, net in loaded_networks(args, data).items():
         found = receipe(
@@ -205,9 +348,9 @@ def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
             args.T,
             args.Kmax,
             args.beta,
-            args.batch_size,
+            args.batch_size or len(split),
             args.batches,
-            schedule.dtype,
+            getattr(torch, args.dtype),
             order,
             quiet=not shows_progress(args),
         )
@@ -216,6 +359,41 @@ def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
         run.write_text("receipe.txt", text)
         run.write_arrays(found.arrays())
         print(f"{text}results in {run.path}")
+
+
+def run_many(args: argparse.Namespace, argv: list[str]) -> None:
+    """Run the action for every seed and swept value, each in a folder of its own."""
+    folder, more = args.resume, []
+    if folder:
+        runs = read_plan(folder)
+        more = [word for word in argv if word not in ("--resume", str(folder))]
+    else:
+        load_data(args)
+        seeds = range(args.seed, args.seed + args.trials)
+        runs = plan_runs(single_words(argv), args.sweep or [], seeds)
+        for run in runs:
+            parse(run.words)
+        folder = createPath(args.results_dir, model_name(args), device_name(args), "Runs")
+        write_plan(folder, runs)
+    print(f"{len(runs)} runs in {folder}", flush=True)
+
+    def start(run: Run, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        stopped = (path / "checkpoint.pt").exists()
+        words = [*(["--resume", str(path)] if stopped else run.words), *more]
+        one = parse(words)
+        one.folder = path
+        ACTIONS[one.action](one, words)
+
+    try:
+        run_all(folder, runs, start, (DataError, RunError, TrainingError))
+    except Stopped as stop:
+        command = shlex.join(["python", "main.py", "--resume", str(folder)])
+        raise Stopped(stop.signal_number, f"stopped; go on with: {command}") from None
+    finally:
+        RunFolder(folder).copy_plotting()
+        draw_figures(folder)
+    print((folder / "summary.md").read_text(encoding="utf-8"), end="")
 
 
 ACTIONS = {
@@ -247,7 +425,8 @@ def main(argv: list[str]) -> int:
             torch.set_num_threads(args.threads)
         if args.preset:
             print(f"preset {args.preset}: {PRESETS[args.preset].options}")
-        ACTIONS[args.action](args, argv)
+        many = args.sweep or args.trials > 1 or (args.resume and (args.resume / PLAN).exists())
+        (run_many if many else ACTIONS[args.action])(args, argv)
     except (DataError, RunError, TrainingError) as error:
         print(f"main.py: error: {error}", file=sys.stderr)
         return 2

@@ -46,6 +46,14 @@ class Activation(NamedTuple):
         return torch.add(self.shift, v, alpha=self.gain) if self.gain != 1.0 else v
 
 
+class Lesson(NamedTuple):
+    """What a batch showed: of teaching it, or of testing on it."""
+
+    output: torch.Tensor  # (batch, n_out), before any update; (networks, batch, n_out) for many
+    state: Tensors | None = None  # at the end of the free phase
+    measures: dict[str, torch.Tensor] = {}  # more numbers to keep, by name, on the device
+
+
 SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
 
@@ -92,15 +100,16 @@ class EquilibriumNetwork(nn.Module):
     """A state that is driven to rest, and a local rule that reads it.
 
     A subclass gives `constants` and `wire` (what a phase leaves unchanged), `initHidden` (the state
-    to start from), `goals` and `move` (one step) and `add_contrast` (the local rule). `synapses`
-    holds its parameters as (weight, bias) pairs and `synapse_names` their names, one learning rate
-    each.
+    to start from), `goals` and `move`, or `stepper` and `velocity` (one step), and `add_contrast`
+    (the local rule). `synapses` holds its parameters as (weight, bias) pairs and `synapse_names`
+    their names, one learning rate each.
     """
 
     synapse_names: list[str]
     layer_names: list[str]
     reach: list[int]  # per layer, steps before a nudge of the output can show in it
     dt: float
+    nudge_gain = 1.0  # the nudge descends so many times half the squared error
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,10 +157,16 @@ class EquilibriumNetwork(nn.Module):
         raise NotImplementedError
 
     def velocity(
-        self, s: Tensors, goals: Tensors, nudge: torch.Tensor | None, after: Tensors
+        self,
+        drive: NamedTuple,
+        before: Tensors,
+        after: Tensors,
+        target: torch.Tensor | None = None,
+        beta: float = 0.0,
     ) -> Tensors:
-        """ds/dt in the step from s to `after`, per layer."""
-        rates = [goal - v for goal, v in zip(goals, s, strict=True)]
+        """ds/dt in the step that led from `before` to `after`, per layer."""
+        goals, nudge = self.goals(drive, before), self.nudge(before, target, beta)
+        rates = [goal - v for goal, v in zip(goals, before, strict=True)]
         if nudge is not None:
             rates[0] = rates[0] + nudge
         return rates
@@ -250,10 +265,15 @@ class EquilibriumNetwork(nn.Module):
         s_nudged: Tensors,
         beta: float,
         lr_tab: Sequence[float],
-    ) -> None:
-        """`computeGradients` and `updateWeights` in one: products go straight into the weights."""
+    ) -> dict[str, torch.Tensor]:
+        """`computeGradients` and `updateWeights` in one: products go straight into the weights.
+
+        Returns:
+            What a network measures of its own updates, by name; most measure nothing.
+        """
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
         self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
+        return {}
 
     @torch.no_grad()
     def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
@@ -261,6 +281,18 @@ class EquilibriumNetwork(nn.Module):
         for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
             for parameter, g in zip(pair, gradient, strict=True):
                 parameter.add_(g, alpha=lr)
+
+    def initial_records(self) -> dict[str, torch.Tensor]:
+        """What a result folder keeps of the untaught network, by name."""
+        return {}
+
+    def records(self, history: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What a result folder keeps of the network as it is now, beside its weights, by name.
+
+        Args:
+            history: what was measured while teaching, (epochs, batches, ...) by name.
+        """
+        return {}
 
 
 class LayerDrive(NamedTuple):
@@ -416,9 +448,9 @@ class EPcont(LayeredNetwork):
                 v.clamp_(0.0, 1.0)
         return moved
 
-    def velocity(self, s, goals, nudge, after):
+    def velocity(self, drive, before, after, target=None, beta=0.0):
         """As published, 0 for a unit that the clamp holds at 0 or 1."""
-        rates = super().velocity(s, goals, nudge, after)
+        rates = super().velocity(drive, before, after, target, beta)
         if not self.clamp:
             return rates
         return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]

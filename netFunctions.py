@@ -13,6 +13,7 @@ import dataclasses
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,9 @@ import torch
 from tqdm import tqdm
 
 from datasets import Dataset, Split
+from directed import learn_by_directed, test_directed
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
-from netClasses import EquilibriumNetwork, Pairs, largest_change, settle_rule
+from netClasses import EquilibriumNetwork, Lesson, Pairs, Tensors, largest_change, settle_rule
 from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
@@ -48,7 +50,11 @@ class Schedule:
     T, Kmax: steps of the free and of the nudged phase; BPTT goes back Kmax steps.
     beta: strength of the nudge. lr_tab: a learning rate per synapse group.
     tol: end a phase when no unit moves more than this in a step (0: never).
-    seed: of the order of the data.
+    seed: of the order of the data and of all that is drawn.
+    random_sign: draw the sign of beta anew for every batch.
+    persistent: start the free phase of a batch where its last one ended; batches never change.
+    measure_training: test on the training data after each epoch, too.
+    epoch: the one under way, counted from 1.
     """
 
     T: int
@@ -61,6 +67,10 @@ class Schedule:
     tol: float = 0.0
     seed: int = 0
     dtype: torch.dtype = torch.float32
+    random_sign: bool = False
+    persistent: bool = False
+    measure_training: bool = False
+    epoch: int = 1
 
 
 class TrainingError(Exception):
@@ -75,109 +85,193 @@ class Stopped(Exception):  # noqa: N818  (a wish, not an error)
         self.signal_number = signal_number
 
 
-# One batch: the rules that teach ---------------------------------------------------------------
+# One batch: the rules that teach, and the test ---------------------------------------------------
 
 
 @torch.no_grad()
-def learn_by_ep(net: EquilibriumNetwork, data, target, schedule: Schedule) -> torch.Tensor:
-    """Teach one batch by equilibrium propagation; return the output of the free phase."""
+def learn_by_ep(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
+    """Teach one batch by equilibrium propagation; `start` is the state to start from, or zero."""
     drive = net.drive(data)
     stop = settle_rule(schedule.tol)
-    s_free = net(drive, net.initHidden(drive), schedule.T, observe=stop)
+    s_free = net(drive, start or net.initHidden(drive), schedule.T, observe=stop)
     s_nudged = net(drive, s_free, schedule.Kmax, target, schedule.beta, observe=stop)
-    net.learn(drive, s_free, s_nudged, schedule.beta, schedule.lr_tab)
-    return s_free[0]
+    measures = net.learn(drive, s_free, s_nudged, schedule.beta, schedule.lr_tab)
+    return Lesson(s_free[0], s_free, measures)
 
 
-def learn_by_bptt(net: EquilibriumNetwork, data, target, schedule: Schedule) -> torch.Tensor:
-    """Teach one batch by BPTT through the last Kmax steps; return the output of the free phase."""
-    output, gradients = bptt_gradients(net, data, target, schedule.T, schedule.Kmax)
+def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
+    """Teach one batch by BPTT through the last Kmax steps."""
+    s, gradients = bptt_gradients(net, data, target, schedule.T, schedule.Kmax, start)
     net.updateWeights(gradients, [-lr for lr in schedule.lr_tab])
-    return output
+    return Lesson(s[0], s)
 
 
 def bptt_gradients(
-    net: EquilibriumNetwork, data: torch.Tensor, target: torch.Tensor, T: int, K: int
-) -> tuple[torch.Tensor, Pairs]:
+    net: EquilibriumNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    T: int,
+    K: int,
+    start: Tensors | None = None,
+) -> tuple[Tensors, Pairs]:
     """Gradients of the loss of a free phase through its last K steps; the others keep no graph.
 
     Args:
-        data: (batch, ...). target: (batch, n_out).
+        data: (batch, ...). target: (batch, n_out). start: the first state, zero unless given.
     Returns:
-        The output (batch, n_out), and dL/dtheta as (weight, bias) pairs shaped as `net.synapses`;
-        L is half the squared error summed over the outputs, mean over the batch.
+        The last state, and dL/dtheta as (weight, bias) pairs shaped as `net.synapses`; L is what
+        the nudge descends: half the squared error summed over the outputs (times `nudge_gain`),
+        mean over the batch.
     """
     with torch.no_grad():
         drive = net.drive(data)
-        s = net(drive, net.initHidden(drive), T - K)
+        s = net(drive, start or net.initHidden(drive), T - K)
     with torch.enable_grad():
         drive = net.drive(data)
         for _ in range(K):
             s = net.stepper(drive, s)
-        loss = (s[0] - target).square().sum() / (2 * len(target))
+        loss = net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
     parameters = [p for pair in net.synapses for p in pair]
     flat = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-    return s[0].detach(), list(zip(flat[::2], flat[1::2], strict=True))
+    return [v.detach() for v in s], list(zip(flat[::2], flat[1::2], strict=True))
 
 
-LEARNING_RULES = {"EP": learn_by_ep, "BPTT": learn_by_bptt}
+@torch.no_grad()
+def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
+    """Test one batch: run a free phase, and two steps more that tell whether it has come to rest.
+
+    A state that moves from one step to the next, but not from one to the next but one, oscillates
+    with period 2.
+    """
+    drive = net.drive(data)
+    stop = settle_rule(schedule.tol)
+    s = net(drive, start or net.initHidden(drive), schedule.T, observe=stop)
+    once = net(drive, s, 1)
+    moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))
+    oscillating = (moved > OSCILLATES) & (back < moved / 4)
+    return Lesson(
+        s[0], s, {"residual": moved.amax(), "oscillating": 100 * oscillating.double().mean()}
+    )
+
+
+class Method(NamedTuple):
+    """How a batch is taught and tested: both take (net, data, target, schedule, start)."""
+
+    learn: Callable[..., Lesson]
+    test: Callable[..., Lesson] = rest
+
+
+LEARNING_RULES = {
+    "EP": Method(learn_by_ep),
+    "BPTT": Method(learn_by_bptt),
+    "DEEP": Method(learn_by_directed, test_directed),
+    "asymEP": Method(learn_by_directed, test_directed),
+}
 
 
 # Whole data sets --------------------------------------------------------------------------------
 
 
+class Particles:
+    """The free state of every sample of a split, kept from one pass to the next.
+
+    A batch is a span of places in the order of a pass, which must not change.
+    """
+
+    def __init__(self, layers: Tensors | None = None, frozen: bool = False):
+        self.layers = layers  # per layer (n, ...)
+        self.frozen = frozen  # read, not written
+
+    def start(self, span: slice) -> Tensors | None:
+        """Where the batch ended last time, or None before its first."""
+        return None if self.layers is None else [layer[span] for layer in self.layers]
+
+    def keep(self, span: slice, state: Tensors, n: int) -> None:
+        """Store where the batch, of a split of n samples, ended."""
+        if self.frozen:
+            return
+        if self.layers is None:
+            self.layers = [v.new_zeros(n, *v.shape[1:]) for v in state]
+        for layer, v in zip(self.layers, state, strict=True):
+            layer[span] = v
+
+
 class Evaluation(NamedTuple):
     """What `evaluate` measures on a split."""
 
-    error: float  # % of samples whose largest output is not their class
+    error: float  # % of wrong answers; in regression half the squared error, mean per sample
     loss: float  # half the squared error, mean per sample
-    residual: float  # largest change of any unit in one more step: 0 at equilibrium
-    oscillating: float  # % of samples whose free phase ends in an oscillation of period 2
     silent: int  # output units that are not above 0 for any sample
+    # Of equilibrium networks: residual, the largest change of any unit in one more step (0 at
+    # equilibrium), and oscillating, % of samples whose free phase ends in an oscillation.
+    measures: dict[str, Any]
 
 
 @torch.no_grad()
-def evaluate(net: EquilibriumNetwork, split: Split, schedule: Schedule) -> Evaluation:
-    """Test a network: a free phase per batch, the class is the largest output.
+def evaluate(
+    net: torch.nn.Module,
+    split: Split,
+    schedule: Schedule,
+    method: str = "EP",
+    particles: Particles | None = None,
+    order: torch.Tensor | None = None,
+) -> Evaluation:
+    """Test a network on a split.
 
-    Two steps more tell whether the free phase has come to rest: a state that moves from one step to
-    the next, but not from one to the next but one, oscillates with period 2.
+    Args:
+        method: what the network was taught by, a key of `LEARNING_RULES`.
+        particles: where the free phases start, and are kept for the next time.
+        order: of the samples, as for `Split.batches`.
     """
-    sums, highest = [], None
-    for data, target in split.batches(schedule.test_batch_size, schedule.dtype):
-        drive = net.drive(data)
-        s = net(drive, net.initHidden(drive), schedule.T, observe=settle_rule(schedule.tol))
-        once = net(drive, s, 1)
-        top = s[0].amax(0)
+    sums, measured, highest = [], [], None
+    size = schedule.test_batch_size
+    for k, (data, target) in enumerate(split.batches(size, schedule.dtype, order)):
+        span = slice(k * size, (k + 1) * size)
+        start = particles.start(span) if particles else None
+        lesson = LEARNING_RULES[method].test(net, data, target, schedule, start)
+        if particles:
+            particles.keep(span, lesson.state, len(split))
+        top = lesson.output.flatten(0, -2).amax(0)
         highest = top if highest is None else torch.maximum(highest, top)
-        moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))
-        sums.append(
-            torch.stack(
-                [
-                    (s[0].argmax(1) != target.argmax(1)).sum().double(),
-                    (s[0] - target).square().sum().double() / 2,
-                    ((moved > OSCILLATES) & (back < moved / 4)).sum().double(),
-                    moved.max().double(),
-                ]
-            )
-        )
-    table = torch.stack(sums)
-    wrong, loss, oscillating = table[:, :3].sum(0).tolist()
-    n, worst, silent = len(split), table[:, 3].max().item(), int((highest <= 0).sum())
-    return Evaluation(100 * wrong / n, loss / n, worst, 100 * oscillating / n, silent)
+        sums.append(torch.stack(errors_of(split, lesson.output, target)))
+        measured.append((len(data) / len(split), lesson.measures))
+    error, loss = (torch.stack(sums).sum(0) / len(split)).tolist()
+    return Evaluation(error, loss, int((highest <= 0).sum()), combined(measured))
+
+
+def errors_of(split: Split, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Error and half the squared error, summed over the batch; mean over networks that go on."""
+    wrong = split.mistakes(output, target).double()  # ([networks,] batch)
+    squares = (output - target).square().sum(-1).double() / 2
+    return wrong.sum(-1).nanmean(), squares.sum(-1).nanmean()
+
+
+def combined(measured: list[tuple[float, dict[str, torch.Tensor]]]) -> dict[str, Any]:
+    """The measures of all batches as one: the largest residual, else the mean per sample."""
+    whole = {}
+    for name in measured[0][1]:
+        values = torch.stack([measures[name].double() for _, measures in measured])
+        if name == "residual":
+            whole[name] = values.amax(0).tolist()
+        else:
+            shares = values.new_tensor([share for share, _ in measured])
+            whole[name] = torch.tensordot(shares, values, 1).tolist()
+    return whole
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where training stands: enough, with the weights, to go on bit for bit."""
+    """Where training stands: enough, with weights and particles, to go on bit for bit."""
 
     epoch: int = 1
     method: int = 0  # index of the method whose epoch is under way
     batch: int = 0  # batches of that epoch that are done
     seconds: float = 0.0  # spent on them
-    record: torch.Tensor | None = None  # (2, batches): loss and wrong answers of each, summed
+    record: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)  # per batch so far
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    notes: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    notes: dict[str, list] = dataclasses.field(default_factory=dict)  # per epoch, of the test
+    # By method and name, what was measured while teaching, (epochs, batches, ...).
+    history: dict[str, dict[str, torch.Tensor]] = dataclasses.field(default_factory=dict)
 
 
 class StopRequest:
@@ -218,7 +312,7 @@ def epoch_order(seed: int, epoch: int, n: int, device: torch.device) -> torch.Te
 
 
 def train(
-    nets: dict[str, EquilibriumNetwork],
+    nets: dict[str, torch.nn.Module],
     data: Dataset,
     schedule: Schedule,
     run: RunFolder,
@@ -229,7 +323,7 @@ def train(
     """Train each network by its method, epoch by epoch in turn, and record every epoch.
 
     Args:
-        nets: method ("EP", "BPTT") -> network.
+        nets: method (a key of `LEARNING_RULES`) -> network.
         options: kept in the checkpoint, so that it can be read without the folder.
         checkpoint: what `read_checkpoint` returned of the same run; its weights are loaded.
     Returns:
@@ -240,96 +334,181 @@ def train(
         RunError: a file cannot be written.
     """
     progress = Progress()
+    particles = {method: (Particles(), Particles()) for method in nets}  # for training, for testing
+    fixed = {"error_unit": np.array(data.unit), "lr_tab": np.array(schedule.lr_tab)}
+    for method, net in nets.items():
+        fixed |= arrays_of(method, net.initial_records())
     if checkpoint:
         progress = Progress(**checkpoint["progress"])
         for method, net in nets.items():
             net.load_state_dict(checkpoint["weights"][method])
+            stored = checkpoint["particles"].get(method, (None, None))
+            particles[method] = tuple(
+                Particles(layers and [v.to(data.train.x.device) for v in layers])
+                for layers in stored
+            )
 
     def save() -> None:
+        run.write_metrics(progress.rows)
+        run.write_arrays(fixed | measured_arrays(nets, progress))
         run.write_checkpoint(
             {
                 "options": options or {},
                 "weights": {method: net.state_dict() for method, net in nets.items()},
+                "particles": {m: tuple(p.layers for p in both) for m, both in particles.items()},
                 "progress": vars(progress),
             }
         )
 
-    run.write_metrics(progress.rows)
     save()
     with StopRequest() as stop:
         while progress.epoch <= schedule.epochs:
+            plan = dataclasses.replace(schedule, epoch=progress.epoch)
             for index, (method, net) in enumerate(nets.items()):
                 if index < progress.method:
                     continue
+                lesson = Epoch(net, method, data, plan, particles[method], quiet)
                 try:
-                    row = train_epoch(net, method, data, schedule, progress, stop, quiet)
+                    row = lesson.run(progress, stop)
                 except Stopped:
                     save()
                     raise
                 finish_epoch(progress, row, index, len(nets))
-                run.write_metrics(progress.rows)
-                run.write_arrays({name: np.array(v) for name, v in progress.notes.items()})
                 save()
-                print(epoch_line(row, schedule.epochs), flush=True)
+                print(epoch_line(row, schedule.epochs, data.unit), flush=True)
                 warn_of_traps(progress, method, schedule)
     return progress.rows
+
+
+def measured_arrays(nets: dict[str, torch.nn.Module], progress: Progress) -> dict[str, np.ndarray]:
+    """What results.npz holds of a training: notes per epoch, measures per batch, the networks'."""
+    arrays = {name: np.array(values) for name, values in progress.notes.items()}
+    for method, net in nets.items():
+        history = progress.history.get(method, {})
+        arrays |= arrays_of(method, history) | arrays_of(method, net.records(history))
+    return arrays
+
+
+def arrays_of(method: str, tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {f"{method}_{name}": values.cpu().numpy() for name, values in tensors.items()}
 
 
 def finish_epoch(progress: Progress, row: dict[str, Any], index: int, n_methods: int) -> None:
     """Enter a finished epoch and move on to the next method or epoch."""
     evaluation = row.pop("evaluation")
     progress.rows.append(row)
-    for name in ("residual", "oscillating", "silent"):
-        notes = progress.notes.setdefault(f"{row['method']}_{name}", [])
-        notes.append(getattr(evaluation, name))
+    for name, value in {"silent": evaluation.silent, **evaluation.measures}.items():
+        progress.notes.setdefault(f"{row['method']}_test_{name}", []).append(value)
+    history = progress.history.setdefault(row["method"], {})
+    for name, values in progress.record.items():
+        if name not in ("error", "loss"):
+            before = history.get(name, values.new_zeros(0, *values.shape))
+            history[name] = torch.cat([before, values[None]])
     last = index == n_methods - 1
     progress.epoch, progress.method = progress.epoch + last, 0 if last else index + 1
-    progress.batch, progress.seconds, progress.record = 0, 0.0, None
+    progress.batch, progress.seconds, progress.record = 0, 0.0, {}
 
 
-def train_epoch(net, method, data, schedule, progress, stop, quiet) -> dict[str, Any]:
-    """Run one epoch from where `progress` stands; return its row, with the test's `Evaluation`."""
-    n_batches = data.train.n_batches(schedule.batch_size)
-    order = epoch_order(schedule.seed, progress.epoch, len(data.train), data.train.x.device)
-    if progress.record is None:
-        progress.record = torch.zeros(2, n_batches, dtype=torch.float64)
-    record = progress.record.to(data.train.x.device)
-    learn = LEARNING_RULES[method]
-    started = time.perf_counter() - progress.seconds
-    bar = tqdm(
-        total=n_batches,
-        initial=progress.batch,
-        desc=f"epoch {progress.epoch} {method}",
-        unit="batch",
-        disable=quiet,
-        leave=False,
-        file=sys.stderr,
-    )
-    with bar:
-        batches = data.train.batches(schedule.batch_size, schedule.dtype, order, progress.batch)
-        for k, (x, target) in enumerate(batches, progress.batch):
-            output = learn(net, x, target, schedule)
-            record[0, k] = (output - target).square().sum() / 2
-            record[1, k] = (output.argmax(1) != target.argmax(1)).sum()
-            bar.update()
-            if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
-                check_finite(record[0, : k + 1], progress.epoch, method)
-            if stop.signal_number:
-                progress.batch, progress.record = k + 1, record.cpu()
-                progress.seconds = time.perf_counter() - started
-                where = f"epoch {progress.epoch} ({method}), batch {k + 1} of {n_batches}"
-                raise Stopped(stop.signal_number, f"stopped after {where}")
-    evaluation = evaluate(net, data.test, schedule)
-    loss, wrong = record.sum(1).tolist()
-    return {
-        "epoch": progress.epoch,
-        "method": method,
-        "train_error": 100 * wrong / len(data.train),
-        "test_error": evaluation.error,
-        "loss": loss / len(data.train),
-        "seconds": round(time.perf_counter() - started, 3),
-        "evaluation": evaluation,
-    }
+class Epoch(NamedTuple):
+    """One epoch of one network: its batches, then the test."""
+
+    net: torch.nn.Module
+    method: str
+    data: Dataset
+    schedule: Schedule
+    particles: tuple[Particles, Particles]
+    quiet: bool
+
+    def run(self, progress: Progress, stop: StopRequest) -> dict[str, Any]:
+        """Go on from where `progress` stands; return the row, with the test's `Evaluation`."""
+        started = time.perf_counter() - progress.seconds
+        train, n_batches = self.data.train, self.data.train.n_batches(self.schedule.batch_size)
+        device = train.x.device
+        record = {name: v.to(device) for name, v in progress.record.items()}
+        draws = batch_draws(self.schedule.seed, self.schedule.epoch, n_batches)
+        bar = tqdm(
+            total=n_batches,
+            initial=progress.batch,
+            desc=f"epoch {self.schedule.epoch} {self.method}",
+            unit="batch",
+            disable=self.quiet,
+            leave=False,
+            file=sys.stderr,
+        )
+        with bar:
+            first, schedule = progress.batch, self.schedule
+            batches = train.batches(schedule.batch_size, schedule.dtype, self.order, first)
+            for k, (x, target) in enumerate(batches, first):
+                lesson = self.teach(k, x, target, int(draws[k]))
+                error, loss = errors_of(train, lesson.output, target)
+                for name, value in {"error": error, "loss": loss, **lesson.measures}.items():
+                    if name not in record:
+                        record[name] = value.new_zeros(n_batches, *value.shape)
+                    record[name][k] = value
+                bar.update()
+                if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
+                    check_finite(record["loss"][: k + 1], self.schedule.epoch, self.method)
+                if stop.signal_number:
+                    progress.batch = k + 1
+                    progress.record = {name: v.cpu() for name, v in record.items()}
+                    progress.seconds = time.perf_counter() - started
+                    where = f"epoch {self.schedule.epoch} ({self.method}), batch {k + 1}"
+                    raise Stopped(stop.signal_number, f"stopped after {where} of {n_batches}")
+        progress.record = {name: v.cpu() for name, v in record.items()}
+        return self.row(progress.record, started)
+
+    @property
+    def order(self) -> torch.Tensor:
+        """Of the training data; with particles the same in every epoch."""
+        train, schedule = self.data.train, self.schedule
+        epoch = 0 if schedule.persistent else schedule.epoch
+        return epoch_order(schedule.seed, epoch, len(train), train.x.device)
+
+    def teach(self, k: int, x: torch.Tensor, target: torch.Tensor, draw: int) -> Lesson:
+        """Teach batch k; `draw` decides all that is random in it."""
+        schedule, particles = self.schedule, self.particles[0]
+        torch.manual_seed(draw)
+        if schedule.random_sign and draw % 2:
+            schedule = dataclasses.replace(schedule, beta=-schedule.beta)
+        span = slice(k * schedule.batch_size, (k + 1) * schedule.batch_size)
+        start = particles.start(span) if schedule.persistent else None
+        lesson = LEARNING_RULES[self.method].learn(self.net, x, target, schedule, start)
+        if schedule.persistent:
+            particles.keep(span, lesson.state, len(self.data.train))
+        return lesson
+
+    def row(self, record: dict[str, torch.Tensor], started: float) -> dict[str, Any]:
+        """Test the network; return the epoch's row of metrics.csv and the test's results."""
+        data, schedule = self.data, self.schedule
+        particles = self.particles[1] if schedule.persistent else None
+        error, loss = (record[k].sum().item() / len(data.train) for k in ("error", "loss"))
+        evaluation = Evaluation(error, loss, 0, {})
+        if data.test is not data.train:  # where they are the same, the free phases are the test
+            evaluation = evaluate(self.net, data.test, schedule, self.method, particles)
+        row = {
+            "epoch": schedule.epoch,
+            "method": self.method,
+            "train_error": error,
+            "test_error": evaluation.error,
+            "loss": loss,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        if schedule.measure_training:
+            row["train_error_full"] = self.training_error()
+        return row | {"evaluation": evaluation}
+
+    def training_error(self) -> float:
+        """Error on the training data of the network as it is now."""
+        particles = None
+        if self.schedule.persistent:
+            particles = Particles(self.particles[0].layers, frozen=True)
+        train = self.data.train
+        return evaluate(self.net, train, self.schedule, self.method, particles, self.order).error
+
+
+def batch_draws(seed: int, epoch: int, n_batches: int) -> np.ndarray:
+    """A number per batch, (n_batches,) uint64, from which all that is random in it follows."""
+    return np.random.SeedSequence([seed, epoch, 1]).generate_state(n_batches, np.uint64) >> 1
 
 
 def check_finite(losses: torch.Tensor, epoch: int, method: str) -> None:
@@ -344,7 +523,8 @@ def check_finite(losses: torch.Tensor, epoch: int, method: str) -> None:
 
 def warn_of_traps(progress: Progress, method: str, schedule: Schedule) -> None:
     """Say, when it first shows, what is known to spoil training by this method."""
-    shares, silent = (progress.notes[f"{method}_{name}"] for name in ("oscillating", "silent"))
+    shares = progress.notes.get(f"{method}_test_oscillating", [0])
+    silent = progress.notes[f"{method}_test_silent"]
     message = ""
     if method == "EP" and schedule.Kmax % 2 and shares[-1] and not any(shares[:-1]):
         message = (
@@ -361,9 +541,14 @@ def warn_of_traps(progress: Progress, method: str, schedule: Schedule) -> None:
         print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
-def epoch_line(row: dict[str, Any], epochs: int) -> str:
-    return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['method']:<4}  "
-        f"train error {row['train_error']:6.2f} %  test error {row['test_error']:6.2f} %  "
-        f"loss {row['loss']:.4f}  {row['seconds']:.1f} s"
-    )
+def epoch_line(row: dict[str, Any], epochs: int, unit: str) -> str:
+    line = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['method']:<4}"
+    for name in ("train_error", "train_error_full", "test_error"):
+        if name in row:
+            line += f"  {name.replace('_', ' ')} {number(row[name], unit)}"
+    return f"{line}  loss {row['loss']:.4f}  {row['seconds']:.1f} s"
+
+
+def number(error: float, unit: str) -> str:
+    """An error as people read it: a percentage, or the half squared error of a regression."""
+    return f"{error:6.2f} %" if unit == "%" else f"{error:.5f}"

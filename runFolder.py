@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-FORMAT = 1  # of checkpoint.pt; a reader refuses what it does not know
+FORMAT = 2  # of checkpoint.pt; a reader refuses what it does not know
 METRICS = ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
 PROJECT_DIR = Path(__file__).resolve().parent
 
@@ -44,8 +44,8 @@ def write_whole(path: Path, content: bytes) -> None:
         ) from error
 
 
-def createPath(results_dir: str | Path, model: str, device: str) -> Path:
-    """Make and return the next free `<results_dir>/<model>/<device>-<date>/Trial-<n>`.
+def createPath(results_dir: str | Path, model: str, device: str, kind: str = "Trial") -> Path:
+    """Make and return the next free `<results_dir>/<model>/<device>-<date>/<kind>-<n>`.
 
     The folder is taken by making it, so two runs started at the same moment never share one.
 
@@ -55,9 +55,9 @@ def createPath(results_dir: str | Path, model: str, device: str) -> Path:
     day = Path(results_dir) / model / f"{device}-{datetime.date.today().isoformat()}"
     try:
         day.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((trial_number(p) for p in day.glob("Trial-*")), default=0)
+        number = 1 + max((number_of(p, kind) for p in day.glob(f"{kind}-*")), default=0)
         while True:
-            path = day / f"Trial-{number}"
+            path = day / f"{kind}-{number}"
             try:
                 path.mkdir()
                 return path
@@ -70,8 +70,8 @@ def createPath(results_dir: str | Path, model: str, device: str) -> Path:
         ) from error
 
 
-def trial_number(path: Path) -> int:
-    suffix = path.name.removeprefix("Trial-")
+def number_of(path: Path, kind: str) -> int:
+    suffix = path.name.removeprefix(f"{kind}-")
     return int(suffix) if suffix.isdigit() else 0
 
 
@@ -137,9 +137,10 @@ class RunFolder:
         write_whole(self.path / "plotFunctions.py", (PROJECT_DIR / "plotFunctions.py").read_bytes())
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Write metrics.csv: one row per epoch and method."""
+        """Write metrics.csv: a row per epoch and method; what only some runs measure is last."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, METRICS, lineterminator="\n")
+        extra = [name for row in rows[:1] for name in row if name not in METRICS]
+        writer = csv.DictWriter(text, METRICS + extra, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_whole(self.path / "metrics.csv", text.getvalue().encode())
@@ -149,6 +150,14 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_whole(self.path / "results.npz", buffer.getvalue())
+
+    def read_arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of results.npz; none if there is no such file."""
+        path = self.path / "results.npz"
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
 
     def write_text(self, name: str, text: str) -> None:
         write_whole(self.path / name, text.encode())

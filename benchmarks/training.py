@@ -148,7 +148,7 @@ def compare(row, method, plain, ours, plain_batches, our_batches):
     states = compare_states(row, plain, ours, data_plain, target, data)
     before = [p.detach().clone() for pair in ours.synapses for p in pair]
     learn_plain(plain, method, data_plain, target, row.schedule)
-    LEARNING_RULES[method](ours, data, our_target, row.schedule)
+    LEARNING_RULES[method].learn(ours, data, our_target, row.schedule)
     after_ours = [p.detach() for pair in ours.synapses for p in pair]
     after_plain = [p.detach() for w in plain.w for p in (w.weight, w.bias)]
     changes = ([a - b for a, b in zip(x, before, strict=True)] for x in (after_ours, after_plain))
@@ -177,7 +177,7 @@ def measure(name, method, options):
         learn_plain(plain, method, *next(plain_batches), row.schedule)
 
     def our_batch():
-        LEARNING_RULES[method](ours, *next(our_batches), row.schedule)
+        LEARNING_RULES[method].learn(ours, *next(our_batches), row.schedule)
 
     times = [(timed(plain_batch), timed(our_batch)) for _ in range(options.repeats + 1)][1:]
     ratio = statistics.median(a / b for a, b in times)
@@ -222,7 +222,7 @@ def read_options():
     parser.add_argument(
         "rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all)"
     )
-    parser.add_argument("--method", choices=[*LEARNING_RULES, "both"], default="both")
+    parser.add_argument("--method", choices=["EP", "BPTT", "both"], default="both")
     parser.add_argument(
         "--repeats", type=positive_int, default=15, metavar="N", help="timed batches"
     )
@@ -239,7 +239,7 @@ def main():
     options = read_options()
     if options.threads:
         torch.set_num_threads(options.threads)
-    methods = list(LEARNING_RULES) if options.method == "both" else [options.method]
+    methods = ["EP", "BPTT"] if options.method == "both" else [options.method]
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, batches of {BATCH_SIZE}, "
         f"median of {options.repeats}{', compiled' if options.compile else ''}"

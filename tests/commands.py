@@ -35,11 +35,11 @@ def only_run(results: Path) -> Path:
     return folders[0]
 
 
-def small_mnist(place: Path) -> Path:
+def small_mnist(place: Path, fashion: bool = False) -> Path:
     """A data folder with random images in the layout, sizes and types of MNIST, but few of them."""
     from test_datasets import idx_bytes
 
-    raw = place / "data" / "MNIST" / "raw"
+    raw = place / "data" / ("FashionMNIST" if fashion else "MNIST") / "raw"
     raw.mkdir(parents=True)
     random = np.random.RandomState(0)
     for prefix, n in (("train", 60), ("t10k", 30)):

@@ -113,7 +113,7 @@ def test_list_presets_names_each_with_the_papers_figure(capsys):
 
 def test_help_shows_defaults_and_groups():
     text = commands.run("--help").stdout
-    for word in ("layered EP", "optimisation", "(default: 100)", "[beta]", "--list-presets"):
+    for word in ("layered EP", "(default: 20)", "left out: 100, directed", "[beta]", "--list-presets"):
         assert word in text
 
 
@@ -137,20 +137,20 @@ WRONG = {  # command line -> what its one line must say
     "--epoch 3": "unrecognized arguments: --epoch",
     "--beta 0": "--beta: '0' is not a number other than 0",
     "--beta nan": "--beta: 'nan' is not a number",
-    "--T -3": "--T: '-3' is not a whole number of at least 1",
-    "--T 2.5": "--T: '2.5' is not a whole number of at least 1",
-    "--Kmax 0": "--Kmax: '0' is not a whole number of at least 1",
+    "--T -3": "--T/--T1: '-3' is not a whole number of at least 1",
+    "--T 2.5": "--T/--T1: '2.5' is not a whole number of at least 1",
+    "--Kmax 0": "--Kmax/--T2: '0' is not a whole number of at least 1",
     "--batch-size 0": "--batch-size: '0' is not a whole number",
-    "--epochs many": "--epochs: 'many' is not a whole number",
+    "--epochs many": "--epochs/--n_epochs: 'many' is not a whole number",
     "--dt 1.5": "--dt: '1.5' is not a step above 0 and at most 1",
     "--lr_tab 0.1 -0.1": "--lr_tab: '-0.1' is not a number above 0",
     "--seed -1": "--seed: '-1' is not a whole number of at least 0",
     "--tol -1": "--tol: '-1' is not a number of at least 0",
     "--size_tab": "--size_tab: expected at least one argument",
     f"{DIGITS} --size_tab 10 20 784": "must end in 64, the inputs of digits",
-    f"{DIGITS} --size_tab 5 20 64": "starts with 5, digits has 10 classes",
+    f"{DIGITS} --size_tab 5 20 64": "starts with 5, digits has 10 outputs",
     f"{DIGITS} --size_tab 64": "must end in 64",
-    f"{DIGITS} --lr_tab 0.1": "--lr_tab has 1 value(s), this network has 2 synapse groups",
+    f"{DIGITS} --lr_tab .1 .1 .1": "--lr_tab has 3 values, this network has 2 synapse groups",
     f"{DIGITS} --size_tab 10 5 5 5 5 64": "--lr_tab must be given",
     f"{DIGITS} --C_tab 8 3": "--C_tab ends in 3, digits has 1 channel(s)",
     f"{DIGITS} --C_tab 8 1 --Fconv 9 --lr_tab .1 .1": "8 x 8 maps, too small for filters of side 9",

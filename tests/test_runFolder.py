@@ -60,7 +60,7 @@ def test_metrics_have_a_row_per_epoch_and_method(folder):
     assert list(rows[0]) == ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
     assert [(row["epoch"], row["method"]) for row in rows] == [("1", "EP"), ("2", "EP")]
     with np.load(folder / "results.npz", allow_pickle=False) as arrays:
-        assert arrays["EP_residual"].shape == (2,)
+        assert arrays["EP_test_residual"].shape == (2,)
 
 
 def test_the_copied_plotting_runs_alone(folder):
@@ -98,6 +98,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+LARGER = [*commands.SMALL, "--size_tab", 10, 128, 64]  # its checkpoint is the largest file
+
+
 def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
     """A limit on the size of files stands for a disk that is full when the second epoch ends."""
     size = first_checkpoint_size(tmp_path / "probe")
@@ -106,7 +109,7 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 600, size + 600))
 
     done = commands.run(
-        *commands.SMALL,
+        *LARGER,
         *("--epochs", 40, "--results-dir", tmp_path / "full"),
         check=False,
         preexec_fn=limit,
@@ -119,7 +122,7 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
 
 
 def first_checkpoint_size(results) -> int:
-    commands.run(*commands.SMALL, "--epochs", 1, "--results-dir", results)
+    commands.run(*LARGER, "--epochs", 1, "--results-dir", results)
     return (commands.only_run(results) / "checkpoint.pt").stat().st_size
 
 

@@ -15,6 +15,7 @@ from datasets import load_dataset
 from netClasses import EPcont, EPdisc, convEP, settle_rule, toyEPcont
 from netFunctions import (
     LEARNING_RULES,
+    Method,
     Schedule,
     TrainingError,
     evaluate,
@@ -157,7 +158,7 @@ def test_a_signal_keeps_the_batches_done_and_prints_how_to_go_on(number, undistu
     assert f"go on with: python main.py --resume {folder}" in message
     assert "Traceback" not in message
     progress = read_checkpoint(folder / "checkpoint.pt")["progress"]
-    assert progress["batch"] > 0 and progress["record"] is not None
+    assert progress["batch"] > 0 and len(progress["record"]["loss"]) == 750
     assert (folder / "results.png").exists()
     commands.run("--resume", folder)
     assert_equal_runs(undisturbed, folder)
@@ -190,18 +191,18 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(digits, tmp_path):
     good = read_checkpoint(tmp_path / "checkpoint.pt")
     batches = []
 
-    def break_in_batch_four(net, data, target, plan):
+    def break_in_batch_four(net, data, *others):
         batches.append(len(data))
         if len(batches) == 4:
             net.weights[0].data.fill_(float("nan"))
-        return learn(net, data, target, plan)
+        return whole.learn(net, data, *others)
 
-    learn, LEARNING_RULES["EP"] = LEARNING_RULES["EP"], break_in_batch_four
+    whole, LEARNING_RULES["EP"] = LEARNING_RULES["EP"], Method(break_in_batch_four)
     try:
         with pytest.raises(TrainingError, match=r"EP .* epoch 2, batch 4: lower --lr_tab"):
             train({"EP": net}, digits, plan, run, checkpoint=good)
     finally:
-        LEARNING_RULES["EP"] = learn
+        LEARNING_RULES["EP"] = whole
     kept = read_checkpoint(tmp_path / "checkpoint.pt")
     assert kept["progress"]["epoch"] == 2
     assert all(torch.equal(v, good["weights"]["EP"][k]) for k, v in kept["weights"]["EP"].items())
@@ -232,7 +233,7 @@ def oscillating(Kmax, capfd, tmp_path, digits):
 @pytest.mark.parametrize("Kmax, warned", [(3, True), (4, False)])
 def test_period_two_with_an_odd_kmax_is_said(Kmax, warned, capfd, tmp_path, digits):
     result, message = oscillating(Kmax, capfd, tmp_path, digits)
-    assert result.oscillating == 100 and result.residual > 0.5
+    assert result.measures["oscillating"] == 100 and result.measures["residual"] > 0.5
     assert ("oscillation of period 2" in message) is warned
 
 

@@ -1,0 +1,688 @@
+"""Directed graphs: DEEP (Tristany Farinha et al. 2020) and asymmetric EP (Scellier et al. 2018).
+
+W[i, j] is the weight of the connection from neuron i to neuron j; inputs come first, then hidden
+neurons, then outputs. Many independent networks are one batch of tensors, and each has its own
+seed: network k is the same in a batch of 10 and in a batch of 100, bit for bit.
+
+    net = DEEP(n_in=2, hidden=5, n_out=1, n_nets=10, seed=0)
+    schedule = SimpleNamespace(T=1000, Kmax=1000, beta=10.0, epoch=1)
+    lesson = learn_by_directed(net, data, target, schedule)
+    lesson.measures["mse_free"]                               # (n_nets,)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from netClasses import EquilibriumNetwork, Lesson, Tensors
+
+CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait
+WEIGHTS, STATES, PRUNING = range(3)  # what random numbers are for: each purpose has its own
+STD_WEIGHTS = 0.05  # as published
+HIGHEST_START = 0.1  # as published
+
+
+@dataclass(frozen=True)
+class Plasticity:
+    """What turns the states of a lesson into new weights; names and defaults as published.
+
+    W <- mask (W + dt_W dW - reg_W sign(W)), then sparsification. As published the penalty is not
+    multiplied by dt_W.
+
+    dt_W: learning step. beta_0, beta_1: weights of S_i S_j and of S_i dS_j in DEEP's rule.
+    sign: learn from the signs of dW alone. regularized: subtract the L1 penalty.
+    sparse: remove weak weights (|W| <= tol_W) at random, equation (3), at the temperature temp.
+    """
+
+    dt_W: float = 1.0  # noqa: N815  (the published names)
+    beta_0: float = 0.0
+    beta_1: float = 1.0
+    sign: bool = False
+    regularized: bool = False
+    reg_W: float = 0.00015  # noqa: N815
+    sparse: bool = False
+    tol_W: float = 0.01  # noqa: N815
+    temp: float = 5.0
+
+
+class DirectedDrive(NamedTuple):
+    """What a phase of a directed network leaves unchanged."""
+
+    x: torch.Tensor  # (batch, n_x), the states of the input neurons
+    inputs: torch.Tensor  # (n_nets, batch, n_free), what they and the biases add to F
+    coupling: torch.Tensor  # (n_nets, n_free, n_free): dF_j / dS_i
+
+
+class Trace(NamedTuple):
+    """What DEEP's rule has gathered of the steps of a nudged phase, c = beta_0 S + beta_1 dS."""
+
+    products: torch.Tensor  # (n_nets, n_free, n_free): sum over steps and samples of S_i c_j
+    total: torch.Tensor  # (n_nets, batch, n_free): sum over steps of c
+
+    def add(self, more: Trace, who: torch.Tensor) -> None:
+        """Add what the networks `who` (indices) have gathered, in place."""
+        self.products[who] += more.products
+        self.total[who] += more.total
+
+    def __add__(self, other: Trace) -> Trace:
+        return Trace(self.products + other.products, self.total + other.total)
+
+
+class TracedState(list):
+    """The layers, and what the rule has gathered on the way to them."""
+
+    def __init__(self, layers: Tensors, trace: Trace) -> None:
+        super().__init__(layers)
+        self.trace = trace
+
+
+class Phase(NamedTuple):
+    """How a phase ended, for each network."""
+
+    state: torch.Tensor  # (n_nets, batch, n_free)
+    steps: torch.Tensor  # (n_nets,), steps made
+    force: torch.Tensor  # (n_nets,), sum of F^2 over samples and neurons in the last step
+    change: torch.Tensor  # (n_nets,), Euclidean norm of the last change of the state
+    trace: Trace | None
+
+
+def draw(
+    seed: int, n_nets: int, epoch: int, purpose: int, shape: Sequence[int], normal: bool = False
+) -> torch.Tensor:
+    """Random numbers (n_nets, *shape), N(0, 1) or U(0, 1), that depend on the arguments alone.
+
+    Those of network k depend on nothing but k and the other arguments, and not on n_nets: a run can
+    be resumed at any epoch, and a network be taken out of a larger batch.
+    """
+    values = np.empty((n_nets, *shape))
+    for k in range(n_nets):
+        generator = np.random.default_rng([seed, k, epoch, purpose])
+        values[k] = generator.standard_normal(shape) if normal else generator.random(shape)
+    return torch.from_numpy(values)
+
+
+def connection_mask(n_x: int, hidden: Sequence[int], n_out: int, layered: bool) -> torch.Tensor:
+    """1 where a connection is allowed, (N, N).
+
+    Complete: everything but self-connections and connections into inputs. Layered: neighbouring
+    layers in both directions, and the last input neuron to every later layer. That is meant for
+    DEEP's bias neuron; as published asymmetric EP has it too, for its last true input.
+    """
+    sizes = [n_x, *hidden, n_out]
+    layer = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))  # (N,)
+    if layered:
+        mask = (layer[:, None] - layer[None, :]).abs() == 1
+        if n_x:
+            mask[n_x - 1] = True
+    else:
+        mask = ~torch.eye(len(layer), dtype=torch.bool)
+    mask[:, :n_x] = False
+    return mask.to(torch.float64)
+
+
+class DirectedNetwork(EquilibriumNetwork):
+    """Neurons joined by one-way connections, ds/dt = F(s), every state kept in [0, 1].
+
+    A subclass gives `leak` (what a neuron's own activity takes away from F) and the local rule.
+    The layers of the state are (batch, n) for one network, (n_nets, batch, n) for many; `pack`
+    joins them into the one tensor (n_nets, batch, n_free) that the fast loop works on.
+
+    Args:
+        n_in: values per sample of the data.
+        hidden: number of hidden neurons; a list of them, layer by layer from the inputs on, if
+            `layered`.
+        n_out: number of outputs.
+        layered: connect neighbouring layers only, instead of everything with everything.
+        n_nets: independent networks.
+        seed: of initial weights, initial states and sparsification.
+        dt: Euler step of the dynamics.
+        stop: end a phase of a network after the first step in which the sum of F^2 over samples and
+            neurons is not above this; 0: never.
+        plasticity: how weights change; the published settings of the class if left out.
+        std: standard deviation of the initial weights.
+        highest_start: initial states are uniform between 0 and this, drawn anew every epoch (as
+            published); 0: every free phase starts from 0, and no network unlearns by its start.
+    Raises:
+        ValueError: a size that is not positive (0 hidden neurons are allowed), or several layers
+            without `layered`.
+    """
+
+    published = Plasticity()
+    traces = False  # whether the rule needs the steps of the nudged phase, or only its end
+    extra_inputs = 0
+
+    def __init__(
+        self,
+        n_in: int,
+        hidden: int | Sequence[int],
+        n_out: int,
+        layered: bool = False,
+        n_nets: int = 1,
+        seed: int = 0,
+        dt: float = 0.05,
+        stop: float = 0.0,
+        plasticity: Plasticity | None = None,
+        std: float = STD_WEIGHTS,
+        highest_start: float = HIGHEST_START,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        super().__init__()
+        hidden = [hidden] if isinstance(hidden, int) else list(hidden)
+        hidden = [] if hidden == [0] else hidden
+        if min([n_out, n_nets, *hidden]) < 1 or n_in < 0:
+            raise ValueError(
+                f"n_in {n_in}, hidden {hidden}, n_out {n_out}, n_nets {n_nets}: sizes are positive"
+            )
+        if len(hidden) > 1 and not layered:
+            raise ValueError(f"a complete graph has one number of hidden neurons, not {hidden}")
+        self.n_x, self.n_out, self.n_nets = n_in + self.extra_inputs, n_out, n_nets
+        self.sizes = [*hidden, n_out]  # of the layers that move, from the inputs on
+        self.n_free = sum(self.sizes)
+        self.seed, self.dt, self.stop, self.highest_start = seed, dt, stop, highest_start
+        self.plasticity = plasticity or self.published
+        n = self.n_x + self.n_free
+        mask = connection_mask(self.n_x, hidden, n_out, layered)
+        bias_mask = torch.ones(n, dtype=dtype)
+        if not layered:  # as published; the biases of inputs do nothing in either case
+            bias_mask[: self.n_x] = 0.0
+        self.register_buffer("mask", mask.to(dtype), persistent=False)
+        self.register_buffer("bias_mask", bias_mask, persistent=False)
+        self.register_buffer("diverged", torch.zeros(n_nets, dtype=torch.bool))
+        weights = std * draw(seed, n_nets, 0, WEIGHTS, (n, n), normal=True) * mask
+        self.weights.append(nn.Parameter(weights.to(dtype)))
+        self.biases.append(nn.Parameter(self.first_biases().to(dtype)))
+        self.synapse_names = ["W"]
+        self.layer_names = [f"s{i}" for i in range(len(self.sizes))]
+        self.reach = list(range(len(self.sizes))) if layered else [0] * len(self.sizes)
+
+    @torch.no_grad()
+    def take(self, other: DirectedNetwork, k: int) -> None:
+        """Make network 0 of this batch the k-th of another of the same shape."""
+        for own, theirs in zip(self.parameters(), other.parameters(), strict=True):
+            own[0] = theirs[k]
+
+    @property
+    def W(self) -> torch.Tensor:
+        """Weights, (n_nets, N, N)."""
+        return self.weights[0]
+
+    def first_biases(self) -> torch.Tensor:
+        """Initial explicit biases; (n_nets, 0) for a system without them."""
+        return torch.zeros(self.n_nets, 0, dtype=torch.float64)
+
+    def leak(self, weights: torch.Tensor) -> torch.Tensor:
+        """Factor of -S_j in F_j, (n_nets, n_free)."""
+        raise NotImplementedError
+
+    # Layers and the one tensor ---------------------------------------------------------------
+
+    def pack(self, s: Tensors) -> torch.Tensor:
+        """Join layers, output first, into one tensor (n_nets, batch, n_free)."""
+        return torch.cat([v.view(self.n_nets, -1, v.shape[-1]) for v in reversed(s)], -1)
+
+    def layers(self, state: torch.Tensor) -> Tensors:
+        """Take a tensor (n_nets, batch, n_free) apart into layers, output first."""
+        state = state[0] if self.n_nets == 1 else state
+        return list(reversed(state.split(self.sizes, -1)))
+
+    # One step, as the base class puts it together ----------------------------------------------
+
+    def input_states(self, data: torch.Tensor) -> torch.Tensor:
+        """States of the input neurons, (batch, n_x)."""
+        return data.flatten(1)
+
+    def constants(self, data: torch.Tensor) -> Tensors:
+        x, n_x = self.input_states(data), self.n_x
+        weights = self.W * self.mask
+        coupling = weights[:, n_x:, n_x:] - torch.diag_embed(self.leak(weights))
+        inputs = x @ weights[:, :n_x, n_x:]  # (n_nets, batch, n_free)
+        if self.biases[0].numel():
+            inputs = inputs + self.biases[0][:, None, n_x:]
+        return [x, inputs, coupling]
+
+    def wire(self, constants: Tensors) -> DirectedDrive:
+        return DirectedDrive(*constants)
+
+    def initHidden(self, drive: DirectedDrive, epoch: int = 1) -> Tensors:
+        """Layers uniform between 0 and `highest_start`, drawn anew for each epoch."""
+        shape = (len(drive.x), self.n_free)
+        start = self.highest_start * draw(self.seed, self.n_nets, epoch, STATES, shape)
+        return self.layers(start.to(drive.inputs))
+
+    def stepper(self, drive, s, target=None, beta=0.0):
+        state = self.pack(s)
+        offset, matrix = self.force(drive, target, beta)
+        return self.layers((state + self.dt * torch.baddbmm(offset, state, matrix)).clamp(0.0, 1.0))
+
+    def velocity(self, drive, before, after, target=None, beta=0.0):
+        """F, 0 for a neuron that is held at 0 or 1."""
+        offset, matrix = self.force(drive, target, beta)
+        rates = self.layers(torch.baddbmm(offset, self.pack(before), matrix))
+        return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
+
+    def force(
+        self, drive: DirectedDrive, target: torch.Tensor | None = None, beta: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """F = offset + S @ matrix, with the nudge: (offset, matrix)."""
+        if not beta:
+            return drive.inputs, drive.coupling
+        offset, matrix = drive.inputs.clone(), drive.coupling.clone()
+        offset[..., -self.n_out :] += beta * target
+        matrix.diagonal(dim1=1, dim2=2)[:, -self.n_out :] -= beta
+        return offset, matrix
+
+    # A phase -----------------------------------------------------------------------------------
+
+    def forward(self, drive, s, steps, target=None, beta=0.0, observe=None):
+        if observe is not None or torch.is_grad_enabled():
+            return super().forward(drive, s, steps, target, beta, observe)
+        phase = self.run(drive, self.pack(s), steps, target, beta)
+        layers = self.layers(phase.state)
+        if phase.trace is None:
+            return layers
+        return TracedState(layers, trace_of(s, phase.state) + phase.trace)
+
+    @torch.no_grad()
+    def run(
+        self,
+        drive: DirectedDrive,
+        state: torch.Tensor,
+        steps: int,
+        target: torch.Tensor | None = None,
+        beta: float = 0.0,
+        stop: float = 0.0,
+    ) -> Phase:
+        """Run a phase of all networks, three operations a step.
+
+        The input is constant, so that a step is S <- clamp(offset + S @ matrix) with dt, leak and
+        nudge folded in; torch multiplies such small matrices fastest when the second one is stored
+        by columns. CHUNK steps are run between two looks at the states. A network leaves the batch
+        when it has met `stop`, or when its state repeats itself to the last bit: then the steps
+        that remain change nothing. No result depends on the other networks.
+
+        Args:
+            state: (n_nets, batch, n_free).
+            target: (batch, n_out).
+        """
+        force = self.force(drive, target, beta)
+        offset = self.dt * force[0]
+        columns = (self.dt * force[1] + torch.eye(self.n_free).to(force[1])).mT.contiguous()
+        end, before = state.clone(), state.clone()
+        trace = zero_trace(state) if self.traces and beta else None
+        made = torch.full((self.n_nets,), steps, device=state.device)
+        who = torch.arange(self.n_nets, device=state.device)  # networks under way
+        buffer = state.new_empty(min(CHUNK, steps) + 1, *state.shape)
+        done = 0
+        while done < steps and len(who):
+            n = min(CHUNK, steps - done)
+            done += n
+            states = buffer[: n + 1, : len(who)]
+            states[0] = state
+            views, matrix = states.unbind(), columns.mT
+            for now, after in zip(views, views[1:], strict=False):
+                torch.bmm(now, matrix, out=after).add_(offset).clamp_(0.0, 1.0)
+            previous, state, within = states[n - 1], states[n], None
+            finished = resting = (previous == state).flatten(1).all(1)
+            if stop:
+                f = force[0][who] + states[:n] @ force[1][who]
+                hits = f.square().sum((2, 3)) <= stop  # (n, networks under way)
+                stopped = hits.any(0)
+                counts = torch.where(stopped, hits.int().argmax(0) + 1, n)  # steps that count
+                within = torch.arange(n, device=who.device)[:, None] < counts
+                order = torch.arange(len(who), device=who.device)
+                previous, state = states[counts - 1, order], states[counts, order]
+                made[who[stopped]] = done - n + counts[stopped]
+                resting, finished = resting & ~stopped, resting | stopped
+            if trace is not None:
+                trace.add(self.gather(states, within, resting * (steps - done)), who)
+            if done == steps or bool(finished.any()):
+                end[who], before[who] = state, previous
+                left = ~finished
+                who, state, offset, columns = (v[left] for v in (who, state, offset, columns))
+        last = (force[0] + before @ force[1]).square().sum((1, 2))
+        change = (end - before).square().sum((1, 2)).sqrt()
+        return Phase(end, made, last, change, trace)
+
+    def gather(
+        self,
+        states: torch.Tensor,
+        within: torch.Tensor | None = None,
+        rest: torch.Tensor | None = None,
+    ) -> Trace:
+        """What the rule finds in the steps between `states`, (n + 1, n_nets, batch, n_free).
+
+        Args:
+            within: (n, n_nets), which steps count for which network; None: all.
+            rest: (n_nets,), steps to come in which the state does not change.
+        """
+        rule, after = self.plasticity, states[1:]
+        c = after - states[:-1]
+        if rule.beta_1 != 1.0:
+            c = rule.beta_1 * c
+        if rule.beta_0:
+            c = c + rule.beta_0 * after
+        if within is not None:
+            c = torch.where(within[..., None, None], c, 0.0)
+        steps, nets, batch, n = c.shape
+        rows, columns = (v.transpose(0, 1).reshape(nets, steps * batch, n) for v in (after, c))
+        products, total = rows.mT @ columns, c.sum(0)
+        if rule.beta_0 and rest is not None:
+            c = rule.beta_0 * (rest[:, None, None] * states[-1])
+            products, total = products + states[-1].mT @ c, total + c
+        return Trace(products, total)
+
+    # Learning ----------------------------------------------------------------------------------
+
+    def contrast(
+        self, drive: DirectedDrive, free: torch.Tensor, nudged: torch.Tensor, trace: Trace | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The local rule summed over samples and steps: of weights (n_nets, N, N) and biases.
+
+        Not masked: pairs of neurons without a connection have a value too.
+        """
+        raise NotImplementedError
+
+    def full_matrix(self, from_inputs: torch.Tensor, from_free: torch.Tensor) -> torch.Tensor:
+        """(n_nets, N, N) from its rows, whose columns are the neurons that move."""
+        return nn.functional.pad(torch.cat([from_inputs, from_free], 1), (self.n_x, 0))
+
+    def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
+        states = (self.pack(s) for s in (s_free, s_nudged))
+        of_weights, of_biases = self.contrast(drive, *states, getattr(s_nudged, "trace", None))
+        weights, biases = pairs[0]
+        weights.addcmul_(of_weights, self.mask, value=scales[0])
+        biases.add_(of_biases, alpha=scales[0])
+
+    def computeGradients(self, drive, s_free, s_nudged, beta):
+        """The rule's update, 1 / (beta batch) times the sum over samples: an ascent direction.
+
+        For DEEP it is equation (2) cumulated over the steps that led to `s_nudged`; the published
+        update is beta / T2 times it.
+        """
+        pairs = [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in self.synapses]
+        self.add_contrast(pairs, drive, s_free, s_nudged, [1.0 / (beta * len(drive.x))])
+        return pairs
+
+    def scale(self, T2: int, beta: float, batch: int) -> float:
+        """Factor of `contrast` in the published update."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def adapt(
+        self,
+        dW: torch.Tensor,
+        dB: torch.Tensor,
+        epoch: int = 1,
+        frozen: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Change the weights by dt_W (dW, dB), with penalty and sparsification if asked for.
+
+        Args:
+            dW, dB: (n_nets, N, N) and shaped as the biases.
+            frozen: (n_nets,), networks left as they are; so is one that would not stay finite,
+                which is marked in `diverged`.
+        Returns:
+            Sum of |change of W|, (n_nets,).
+        """
+        rule, W, B = self.plasticity, self.W, self.biases[0]
+        if rule.sign:
+            dW, dB = dW.sign(), dB.sign()
+        W_new, B_new = W + rule.dt_W * dW, B + rule.dt_W * dB
+        if B.numel():
+            B_new *= self.bias_mask
+        if rule.regularized:
+            W_new -= rule.reg_W * W.sign()
+        W_new *= self.mask
+        if rule.sparse:
+            uniform = draw(self.seed, self.n_nets, epoch, PRUNING, W.shape[1:]).to(W)
+            W_new = prune(W_new, uniform, rule.tol_W, rule.temp)
+        finite = W_new.isfinite().flatten(1).all(1) & B_new.isfinite().all(1)
+        self.diverged |= ~finite if frozen is None else ~finite | frozen
+        keep = self.diverged[:, None]
+        W_new = torch.where(keep[..., None], W, W_new)
+        change = (W_new - W).abs().sum((1, 2))
+        W.copy_(W_new)
+        B.copy_(torch.where(keep, B, B_new))
+        return change
+
+    def sparsity(self) -> torch.Tensor:
+        """% of the admissible connections whose weight is 0, (n_nets,)."""
+        return 100 * (1 - (self.W != 0).sum((1, 2)) / self.mask.sum())
+
+
+class DEEP(DirectedNetwork):
+    """Directed EP, equations (1) and (2): F_j = sum_i W_ij S_i - S_j sum_i W_ji + nudge.
+
+    Biases are weights from a neuron that is always 1, the last input, which the network adds to the
+    data itself.
+
+    Args:
+        bias: with that neuron; without it (and without data) the sum of all states is conserved.
+    """
+
+    published = Plasticity(dt_W=100.0)
+    traces = True
+
+    def __init__(self, *args: Any, bias: bool = True, **options: Any) -> None:
+        self.extra_inputs = int(bias)
+        super().__init__(*args, **options)
+
+    def leak(self, weights):
+        return weights[:, self.n_x :].sum(2)
+
+    def input_states(self, data):
+        return nn.functional.pad(data.flatten(1), (0, self.extra_inputs), value=1.0)
+
+    def stepper(self, drive, s, target=None, beta=0.0):
+        """One step; a nudged one adds S_i (beta_0 S_j + beta_1 dS_j) to what the state carries."""
+        after = super().stepper(drive, s, target, beta)
+        if not beta:
+            return after
+        states = torch.stack([self.pack(s), self.pack(after)])
+        return TracedState(after, trace_of(s, states[0]) + self.gather(states))
+
+    def contrast(self, drive, free, nudged, trace):
+        if trace is None:
+            raise ValueError("DEEP learns from the steps of a nudged phase: beta must not be 0")
+        return self.full_matrix(drive.x.t() @ trace.total, trace.products), self.biases[0] * 0
+
+    def scale(self, T2, beta, batch):
+        return 1.0 / (T2 * batch)
+
+
+class AsymmetricEP(DirectedNetwork):
+    """Asymmetric EP: F_j = sum_i W_ij S_i + B_j - S_j + nudge; a rule of one step.
+
+    dW_ij = S_i (S_j nudged - S_j free) / beta, with the free S_i. Biases start at 0, and are of all
+    neurons (N,), 0 for inputs, as published.
+    """
+
+    published = Plasticity(dt_W=1.0)
+
+    def first_biases(self):
+        return torch.zeros(self.n_nets, self.n_x + self.n_free, dtype=torch.float64)
+
+    def leak(self, weights):
+        return torch.ones_like(weights[:, 0, self.n_x :])
+
+    def contrast(self, drive, free, nudged, trace):
+        change = nudged - free
+        rows = (drive.x.t() @ change, free.mT @ change)
+        return self.full_matrix(*rows), nn.functional.pad(change.sum(1), (self.n_x, 0))
+
+    def scale(self, T2, beta, batch):
+        return 1.0 / (beta * batch)
+
+
+def zero_trace(state: torch.Tensor) -> Trace:
+    nets, _, n = state.shape
+    return Trace(state.new_zeros(nets, n, n), torch.zeros_like(state))
+
+
+def trace_of(s: Tensors, state: torch.Tensor) -> Trace:
+    """What the layers `s` carry; zeros if they come from a free phase."""
+    return s.trace if isinstance(s, TracedState) else zero_trace(state)
+
+
+# Sparsification ----------------------------------------------------------------------------------
+
+
+def pruning_probabilities(W: torch.Tensor, tol_W: float, temp: float) -> torch.Tensor:
+    """Probability to lose each weight, equation (3), 0 for a strong one (|W| > tol_W); like W.
+
+    A Boltzmann distribution over all that could lead into a neuron: as published, connections that
+    do not exist count as weights of 0.
+    """
+    return torch.softmax(-W.abs() / temp, -2) * (W.abs() <= tol_W)
+
+
+def prune(W: torch.Tensor, uniform: torch.Tensor, tol_W: float, temp: float) -> torch.Tensor:
+    """W without the weights whose probability is above the `uniform` random number, like W."""
+    return W * (pruning_probabilities(W, tol_W, temp) <= uniform)
+
+
+# Teaching and testing ----------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def learn_by_directed(
+    net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, schedule: Any, start=None
+) -> Lesson:
+    """Teach all networks one full batch by the published rule of their class.
+
+    Args:
+        data: (batch, n_in), in [0, 1]. target: (batch, n_out).
+        schedule: T, Kmax, beta, and `epoch` (counted from 1; 1 if missing) for the random numbers.
+        start: layers to start from; if left out they are drawn for the epoch. DEEP's free phase
+            does not forget them: states carried over from epoch to epoch store the answers, and
+            the networks fail from any other start. Judge what it has learnt from a fresh one.
+    Returns:
+        output (n_nets, batch, n_out), at the end of the free phase; its state; measures (n_nets,):
+        mse_free, mse_nudged: 1/2 sum of squared errors, mean over the batch, at the end of a phase.
+        error_free, error_nudged: % of samples in the wrong class.
+        residual, residual_nudged: Euclidean norm of the last change of the states of all samples.
+        force_free, force_nudged: sum of F^2 of the last step, mean over the batch; not 0 at rest,
+        where a neuron is held at 0 or 1.
+        steps_free, steps_nudged: steps made. change_W: sum of |change of W|.
+        sparsity: % of the admissible weights that are 0. diverged: 1 if not finite, and frozen.
+    """
+    epoch = getattr(schedule, "epoch", 1)
+    drive = net.drive(data)
+    free = net.run(drive, first_state(net, drive, epoch, start), schedule.T, stop=net.stop)
+    nudged = net.run(drive, free.state, schedule.Kmax, target, schedule.beta, net.stop)
+    scale = net.scale(schedule.Kmax, schedule.beta, len(data))
+    update = net.contrast(drive, free.state, nudged.state, nudged.trace)
+    lost = ~(free.force + nudged.force).isfinite()
+    change = net.adapt(*(scale * v for v in update), epoch=epoch, frozen=lost)
+    measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
+    measures |= {f"{k}_nudged": v for k, v in measures_of(net, nudged, target).items()}
+    measures["residual"] = measures.pop("residual_free")
+    measures |= {"change_W": change, "sparsity": net.sparsity(), "diverged": net.diverged.double()}
+    return Lesson(outputs(net, free.state), net.layers(free.state), measures)
+
+
+@torch.no_grad()
+def test_directed(
+    net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, schedule: Any, start=None
+) -> Lesson:
+    """Test all networks: a free phase. Arguments and measures as in `learn_by_directed`."""
+    drive = net.drive(data)
+    state = first_state(net, drive, getattr(schedule, "epoch", 1), start)
+    free = net.run(drive, state, schedule.T, stop=net.stop)
+    measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
+    measures["residual"] = measures.pop("residual_free")
+    measures |= {"sparsity": net.sparsity(), "diverged": net.diverged.double()}
+    return Lesson(outputs(net, free.state), net.layers(free.state), measures)
+
+
+test_directed.__test__ = False  # not a test of pytest's
+
+
+def first_state(net: DirectedNetwork, drive: DirectedDrive, epoch: int, start) -> torch.Tensor:
+    return net.pack(net.initHidden(drive, epoch) if start is None else start)
+
+
+def outputs(net: DirectedNetwork, state: torch.Tensor) -> torch.Tensor:
+    """States of the output neurons, (n_nets, batch, n_out)."""
+    return state[..., -net.n_out :]
+
+
+def measures_of(net: DirectedNetwork, phase: Phase, target: torch.Tensor) -> dict:
+    """What the end of a phase says of each network, (n_nets,) each."""
+    output, batch = outputs(net, phase.state), len(target)
+    if net.n_out == 1:
+        wrong = (output[..., 0] >= 0.5) != (target[:, 0] >= 0.5)  # (n_nets, batch)
+    else:
+        wrong = output.argmax(2) != target.argmax(1)
+    return {
+        "mse": (output - target).square().sum((1, 2)) / (2 * batch),
+        "error": 100 * wrong.to(output).mean(1),
+        "residual": phase.change,
+        "force": phase.force / batch,
+        "steps": phase.steps.to(output),
+    }
+
+
+# How far from gradient descent -------------------------------------------------------------------
+
+
+def loss_gradients(
+    net: DirectedNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    T: int,
+    K: int | None = None,
+    epoch: int = 1,
+    start=None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of each network's loss after a free phase of T steps, through its last K (or all).
+
+    Returns:
+        dL/dW (n_nets, N, N), 0 where no connection is allowed, and dL/dB. L is half the squared
+        error summed over the outputs, mean over the batch.
+    """
+    K = T if K is None else K
+    with torch.no_grad():
+        drive = net.drive(data)
+        state = net.run(drive, first_state(net, drive, epoch, start), T - K).state
+    with torch.enable_grad():
+        drive = net.drive(data)
+        offset = net.dt * drive.inputs
+        matrix = net.dt * drive.coupling + torch.eye(net.n_free).to(drive.coupling)
+        for _ in range(K):
+            state = torch.baddbmm(offset, state, matrix).clamp(0.0, 1.0)
+        loss = (outputs(net, state) - target).square().sum() / (2 * len(target))
+    pair = net.synapses[0]
+    return torch.autograd.grad(loss, pair, allow_unused=True, materialize_grads=True)
+
+
+@torch.no_grad()
+def cosine_to_descent(
+    net: DirectedNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    schedule: Any,
+    K: int | None = None,
+    start=None,
+) -> torch.Tensor:
+    """Cosine of the angle between the rule's update and minus the true gradient, (n_nets,).
+
+    The gradient is that of the loss of the free phase (`loss_gradients`). It is 0, and the cosine
+    NaN, where no small change of the weights changes an output: all are held at 0 or 1.
+    """
+    epoch = getattr(schedule, "epoch", 1)
+    drive = net.drive(data)
+    free = net.run(drive, first_state(net, drive, epoch, start), schedule.T, stop=net.stop)
+    nudged = net.run(drive, free.state, schedule.Kmax, target, schedule.beta, net.stop)
+    dW, dB = net.contrast(drive, free.state, nudged.state, nudged.trace)
+    update = (dW * net.mask, dB)
+    gradient = loss_gradients(net, data, target, schedule.T, K, epoch, start)
+    a, b = (torch.cat([v.flatten(1) for v in pair], 1) for pair in (update, gradient))
+    return math.copysign(1.0, schedule.beta) * -(a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))

@@ -1,0 +1,137 @@
+"""What a trained batch of directed networks has become: learnt or not, how sparse, how stable.
+
+arrays, text = report(net, data.train, schedule, history)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+
+from datasets import Split
+from directed import DirectedNetwork, cosine_to_descent, learn_by_directed, test_directed
+from stability import stability
+
+LEARNT = 1e-3  # mean squared error below which a task counts as learnt
+GRID = 41  # points a side of a decision map
+
+
+def whole_batch(split: Split, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """All samples: directed networks are taught and tested with all of them at once."""
+    return split.batch(slice(0, len(split)), dtype)
+
+
+@torch.no_grad()
+def report(
+    net: DirectedNetwork, split: Split, schedule: Any, history: dict[str, torch.Tensor]
+) -> tuple[dict[str, np.ndarray], str]:
+    """Test trained networks once more and say what they are like.
+
+    Args:
+        split: the patterns.
+        history: what `train` recorded, (epochs, 1, n_nets) by name; may be empty.
+    Returns:
+        Arrays by name (n_nets, ...): output, W, what `stability` says, learnt (0 or 1),
+        learnt_epoch (NaN: never), decision (n_nets, GRID, GRID) for two inputs and one output; and
+        a text for people.
+    """
+    data, target = whole_batch(split, schedule.dtype)
+    lesson = test_directed(net, data, target, schedule)
+    arrays = {name: v.cpu().numpy() for name, v in stability(net, data, lesson.state).items()}
+    arrays |= {"output": lesson.output.cpu().numpy(), "W": net.W.detach().cpu().numpy()}
+    arrays |= {"patterns": data.flatten(1).cpu().numpy(), "targets": target.cpu().numpy()}
+    arrays |= {"admissible": net.mask.cpu().numpy(), "diverged": net.diverged.cpu().numpy()}
+    measures = {name: v.cpu().numpy() for name, v in lesson.measures.items()}
+    arrays |= {"mse": measures["mse_free"], "sparsity": measures["sparsity"]}
+    arrays["learnt"] = measures["mse_free"] < LEARNT
+    if "mse_free" in history:
+        arrays["learnt_epoch"] = first_epoch(history["mse_free"][:, 0].cpu().numpy())
+    if data.flatten(1).shape[1] == 2 and net.n_out == 1:
+        arrays["decision"] = decision_map(net, data, schedule)
+    return arrays, summary(arrays, measures["error_free"])
+
+
+def first_epoch(mse: np.ndarray) -> np.ndarray:
+    """First epoch with an error below LEARNT of each network, NaN: never; mse is (epochs, nets)."""
+    below = mse < LEARNT
+    return np.where(below.any(0), below.argmax(0) + 1.0, np.nan)
+
+
+def decision_map(net: DirectedNetwork, data: torch.Tensor, schedule: Any) -> np.ndarray:
+    """Output of each network over the unit square, (n_nets, GRID, GRID): second input by first."""
+    side = torch.linspace(0, 1, GRID, dtype=data.dtype, device=data.device)
+    second, first = torch.meshgrid(side, side, indexing="ij")
+    points = torch.stack([first.flatten(), second.flatten()], 1)
+    answer = test_directed(net, points, points[:, :1], schedule).output[..., 0]
+    return answer.reshape(-1, GRID, GRID).float().cpu().numpy()
+
+
+def summary(arrays: dict[str, np.ndarray], error: np.ndarray) -> str:
+    """What the networks have come to, as lines for people."""
+    n = len(error)
+    lines = [
+        f"networks: {n}, diverged {int(arrays['diverged'].sum())}",
+        f"learnt (MSE below {LEARNT:g}) at the end: {share(arrays['learnt'])}, no wrong answer: "
+        f"{share(error == 0)}",
+    ]
+    if "learnt_epoch" in arrays:
+        epochs = arrays["learnt_epoch"][np.isfinite(arrays["learnt_epoch"])]
+        line = f"MSE below {LEARNT:g} at some epoch: {share(np.isfinite(arrays['learnt_epoch']))}"
+        if len(epochs):
+            quartiles = "/".join(f"{v:.0f}" for v in np.percentile(epochs, (25, 50, 75)))
+            line += f", epoch (quartiles): {quartiles}"
+        lines.append(line)
+    sparsity, right = arrays["sparsity"], arrays["sparsity"][error == 0]
+    best = f"{right.max():.2f}" if len(right) else "-"
+    lines.append(f"sparsity: mean {sparsity.mean():.2f} %, best without a wrong answer {best} %")
+    certified = arrays["certified_row"] | arrays["certified_column"]
+    lines += [
+        f"stability certified by Proposition 2: {share(certified)}; neurons that fail, by row "
+        f"{arrays['fails_row'].mean():.1f}, by column {arrays['fails_column'].mean():.1f}",
+        f"stable by the eigenvalues of the neurons that move: {share(arrays['stable'])} "
+        f"(spectral abscissa, median {np.median(arrays['abscissa']):.3g})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def share(flags: np.ndarray) -> str:
+    return f"{100 * np.mean(flags):.0f} %"
+
+
+def predictions(net: DirectedNetwork, split: Split, schedule: Any) -> str:
+    """The answer to every input pattern: mean and range over the networks, and who is right."""
+    data, target = whole_batch(split, schedule.dtype)
+    output = test_directed(net, data, target, schedule).output  # (n_nets, batch, n_out)
+    wrong = split.mistakes(output, target)
+    lines = ["input            target   output (mean, range over networks)   right"]
+    for k in range(min(len(data), 32)):
+        values = output[:, k]
+        shown = " ".join(
+            f"{v.mean():.3f} ({v.min():.3f}..{v.max():.3f})" for v in values.unbind(-1)
+        )
+        inputs, wanted = (
+            " ".join(f"{v:g}" for v in row[k].flatten()[:6]) for row in (data, target)
+        )
+        right = 100 * (wrong[:, k] == 0).double().mean()
+        lines.append(f"{inputs:<16} {wanted:<8} {shown:<36} {right:.0f} %")
+    if len(data) > 32:
+        lines.append(f"... and {len(data) - 32} more")
+    return "\n".join(lines)
+
+
+def follow_angle(net: DirectedNetwork, split: Split, schedule: Any, epochs: int) -> np.ndarray:
+    """Cosine of the angle between the rule's update and minus the true gradient, (epochs, n_nets).
+
+    The networks are taught along the way. The gradient goes back through the whole free phase; NaN
+    where it is exactly 0.
+    """
+    data, target = whole_batch(split, schedule.dtype)
+    cosines = []
+    for epoch in range(1, epochs + 1):
+        plan = dataclasses.replace(schedule, epoch=epoch)
+        cosines.append(cosine_to_descent(net, data, target, plan).cpu().numpy())
+        learn_by_directed(net, data, target, plan)
+    return np.array(cosines)

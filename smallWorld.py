@@ -1,0 +1,483 @@
+"""EP networks with layer-skipping connections: layered links, some of them randomly rewired.
+
+Neurons are ordered output first, as everywhere here; a link is counted once, from the neuron
+nearer to the output. Names as in Gammell et al. 2021: epsilon is `dt`, p is `bypass_p`.
+
+    net = SmallWorldEP(wire_up([10, 100, 100, 100, 784], bypass_p=0.1))
+    net.topology.actual_p                                       # share of links that were rewired
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from netClasses import EquilibriumNetwork, Pairs, Tensors
+
+Groups = list[tuple[slice, Sequence[slice]]]
+
+MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
+NETWORK_TYPES = (MLFF, SW_INTRA, SW_NO_INTRA)
+# What `Way.cost` weighs, in microseconds of one core: a matrix product beside its arithmetic, a
+# sparse one, and a multiplication in either. Fixed, so that the choice is the same everywhere.
+CALL_COST, SPARSE_CALL_COST, DENSE_COST, SPARSE_COST = 6.0, 10.0, 1 / 3e4, 1 / 1.2e3
+
+
+class Topology(NamedTuple):
+    """Which neurons are linked. The data are the last layer."""
+
+    size_tab: list[int]
+    links: torch.Tensor  # (N, N) bool, above the diagonal only
+    n_candidates: int  # links there were before rewiring
+    n_rewired: int
+
+    @property
+    def layer_of(self) -> torch.Tensor:
+        """Layer of each neuron, (N,)."""
+        return torch.repeat_interleave(
+            torch.arange(len(self.size_tab)), torch.tensor(self.size_tab)
+        )
+
+    @property
+    def actual_p(self) -> float:
+        """Share of the links that were rewired."""
+        return self.n_rewired / self.n_candidates
+
+
+def wire_up(
+    size_tab: Sequence[int], bypass_p: float = 0.0, intra: bool = False, seed: int = 0
+) -> Topology:
+    """Link adjacent layers (and hidden layers inside), then rewire each link with a probability.
+
+    A rewired link goes to a place drawn uniformly among the empty ones that skip a layer; its own
+    place becomes empty then. Output and data layer have no links inside.
+
+    Args:
+        size_tab: units per layer from the output backwards, the data last.
+        bypass_p: probability to rewire a link, in [0, 1].
+        intra: link the neurons of each hidden layer with each other before rewiring.
+    Raises:
+        ValueError: fewer than two layers, or no place for a layer-skipping link.
+    Source: Gammell et al. 2021; one draw per slot of the list of empty places, whose content is the
+    link that last left through it, is the published one-by-one procedure without its loop.
+    """
+    if len(size_tab) < 2 or min(size_tab) < 1:
+        raise ValueError(f"size_tab {list(size_tab)} must list at least two positive layer sizes")
+    generator = torch.Generator().manual_seed(seed)
+    layer = torch.repeat_interleave(torch.arange(len(size_tab)), torch.tensor(list(size_tab)))
+    distance = layer[None, :] - layer[:, None]  # (N, N), of layers; positive above the diagonal
+    links = distance == 1
+    if intra:
+        hidden = (layer > 0) & (layer < len(size_tab) - 1)
+        links |= torch.triu((distance == 0) & hidden[:, None], diagonal=1)
+    places = links.flatten().nonzero().squeeze(1)
+    n_candidates = len(places)
+    chosen = torch.rand(n_candidates, generator=generator) < bypass_p
+    removed = places[chosen][torch.randperm(int(chosen.sum()), generator=generator)]
+    empty = (distance > 1).flatten().nonzero().squeeze(1)
+    if len(removed) and not len(empty):
+        raise ValueError("bypass_p is above 0, but with two layers no link can skip one")
+    if len(removed):
+        slot = torch.randint(len(empty), (len(removed),), generator=generator)
+        filled = empty[slot]
+        order = torch.argsort(slot, stable=True)
+        again = slot[order][1:] == slot[order][:-1]  # the slot holds the link that left before
+        filled[order[1:][again]] = removed[order[:-1][again]]
+        links.view(-1)[removed] = False
+        links.view(-1)[filled] = True
+    return Topology(list(size_tab), links, n_candidates, len(removed))
+
+
+def glorot_bound(n: int, m: int) -> float:
+    return math.sqrt(6.0 / (n + m))
+
+
+def mean_glorot_bound(size_tab: Sequence[int]) -> float:
+    """Mean over adjacent layers of the Glorot bound: the published magnitudes of new links."""
+    bounds = [glorot_bound(n, m) for n, m in zip(size_tab, size_tab[1:], strict=False)]
+    return sum(bounds) / len(bounds)
+
+
+class JoinedState:
+    """A state as one matrix (batch, H), read as a sequence of layers, output first."""
+
+    def __init__(self, matrix: torch.Tensor, columns: Sequence[slice]):
+        self.matrix = matrix
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.matrix[:, self.columns[i]]
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self.matrix[:, columns] for columns in self.columns)
+
+
+class JoinedDrive(NamedTuple):
+    """What a phase leaves unchanged, the step dt folded in."""
+
+    x: torch.Tensor  # (batch, n_x)
+    push: torch.Tensor  # (batch, H), dt (x W + b)
+    inner: torch.Tensor  # (H, H), dt W
+
+
+class Way:
+    """A way to compute s W for the links inside the state: dense blocks and a sparse rest.
+
+    Args:
+        order: (H,), the neurons in the order in which this way keeps them.
+        groups: spans of that order, [(first, last)], each with the spans it reads.
+        rest: (links, 2), pairs (from, to) of places in that order that no block covers.
+    """
+
+    def __init__(self, order: torch.Tensor, groups: Groups, rest: torch.Tensor):
+        self.order = None if torch.equal(order, torch.arange(len(order))) else order
+        self.back = torch.argsort(order)
+        self.groups = groups
+        self.rest = rest[torch.argsort(rest[:, 1] * len(order) + rest[:, 0])]  # column by column
+        self.starts = torch.zeros(len(order) + 1, dtype=torch.int64)
+        self.starts[1:] = torch.bincount(self.rest[:, 1], minlength=len(order)).cumsum(0)
+
+    def cost(self, batch: int) -> float:
+        """Estimated microseconds of a step."""
+        blocks = [(own, read) for own, reads in self.groups for read in reads]
+        area = sum((own.stop - own.start) * (read.stop - read.start) for own, read in blocks)
+        sparse = SPARSE_CALL_COST + batch * len(self.rest) * SPARSE_COST if len(self.rest) else 0
+        return len(blocks) * CALL_COST + batch * area * DENSE_COST + sparse
+
+    def arranged(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Columns in the order of this way; always a copy."""
+        return matrix.clone() if self.order is None else matrix[:, self.order]
+
+    def restored(self, matrix: torch.Tensor) -> torch.Tensor:
+        return matrix if self.order is None else matrix[:, self.back]
+
+    def steps(self, drive: JoinedDrive, matrix: torch.Tensor, dt: float) -> Iterator[torch.Tensor]:
+        """Euler steps for ever from `matrix` (batch, H), arranged: yield s + dt ds/dt, unclipped.
+
+        What is yielded is clipped by the caller, in place, and is where the next step starts from.
+        Two buffers take turns; what a step would slice anew is sliced once.
+        """
+        push = self.arranged(drive.push)
+        inner = drive.inner if self.order is None else drive.inner[self.order][:, self.order]
+        folded = len(self.groups) == 1  # one block of everything takes the leak, too
+        if folded:
+            inner = inner.clone()
+            inner.diagonal().add_(1 - dt)
+        blocks = [
+            (own, read, inner[read, own].contiguous())
+            for own, reads in self.groups
+            for read in reads
+        ]
+        sparse = None
+        if len(self.rest):
+            values = inner[self.rest[:, 0], self.rest[:, 1]]
+            sparse = sparse_matrix(self.starts, self.rest[:, 0], values, len(inner))
+        buffers = (matrix, torch.empty_like(matrix))
+        turns = []
+        for now, after in (buffers, buffers[::-1]):
+            calls, begun = [], set()  # first columns of the groups under way
+            for own, read, weights in blocks:
+                out = after[:, own]
+                calls.append(
+                    (out if own.start in begun else push[:, own], now[:, read], weights, out)
+                )
+                begun.add(own.start)
+            turns.append((now, after, calls))
+        for now, after, calls in itertools.cycle(turns):
+            for total, part, weights, out in calls:
+                torch.addmm(total, part, weights, out=out)
+            if sparse is not None:
+                after.add_(now @ sparse)
+            if not folded:
+                after.add_(now, alpha=1 - dt)
+            yield after
+
+
+def sparse_matrix(starts, rows, values, n: int) -> torch.Tensor:
+    """A square matrix stored column by column: a dense one times it is what torch does fastest."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CS")  # torch calls them beta
+        return torch.sparse_csc_tensor(starts, rows, values, (n, n), check_invariants=False)
+
+
+class SmallWorldEP(EquilibriumNetwork):
+    """Symmetric weights on a graph: layered links, layer-skipping ones, or links inside layers.
+
+    ds/dt = W s + b - s with s clipped to [0, 1] after each Euler step; in the nudged phase the
+    output then moves on by 2 dt beta (y - s_0). Inside the bounds this is the gradient flow of
+    |s|^2 / 2 - s W s / 2 - b s, and the nudge is that of the whole, not of half the squared error.
+    The states may oscillate: most samples of an MNIST batch come to rest within 200 to 1000 steps,
+    some never do, so a phase cannot count on stopping early.
+
+    weights[i] holds the links of layer i to all that lies behind it as far as there are any
+    (n_i, width); with `intra` the links inside the layer come first, above the diagonal.
+
+    Args:
+        topology: the layers and their links, from `wire_up`.
+        bypass_mag: all but layered links start uniform in +-this; None is the mean Glorot bound
+            over adjacent layers, which is what the published values are.
+        dt: Euler step [epsilon].
+    Source: Gammell et al. 2021.
+    """
+
+    nudge_gain = 2.0
+
+    def __init__(
+        self,
+        topology: Topology,
+        bypass_mag: float | None = None,
+        dt: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.topology, self.size_tab, self.dt = topology, topology.size_tab, dt
+        self.n_layers = len(self.size_tab) - 1
+        self.bypass_mag = mean_glorot_bound(self.size_tab) if bypass_mag is None else bypass_mag
+        self.layer_names = [f"s{i}" for i in range(self.n_layers)]
+        self.synapse_names = [
+            f"W{i}{'x' if i == self.n_layers - 1 else i + 1}" for i in range(self.n_layers)
+        ]
+        self.reach = self.distances_from_output()
+        self.add_links(torch.Generator().manual_seed(seed + 1))
+        ends = np.cumsum(self.size_tab[:-1]).tolist()
+        self.n_state = ends[-1]
+        self.columns = [slice(e - n, e) for e, n in zip(ends, self.size_tab, strict=False)]
+        self.known_ways = self.ways()
+
+    # Where things are -----------------------------------------------------------------------
+
+    def add_links(self, generator: torch.Generator) -> None:
+        """Draw the weights of each layer's links to what lies behind it, and keep their mask."""
+        links, layer = self.topology.links, self.topology.layer_of
+        starts = np.cumsum([0, *self.size_tab]).tolist()
+        self.spans: list[tuple[int, int]] = []  # first and last layer that weights[i] reaches
+        for i in range(self.n_layers):
+            rows = slice(starts[i], starts[i + 1])
+            reached = [i + 1, *layer[links[rows].any(0)].tolist()]
+            first, last = min(reached), max(reached)
+            self.spans.append((first, last))
+            columns = slice(starts[first], starts[last + 1])
+            mask = links[rows, columns].clone()  # (n_i, width)
+            bound = torch.where(
+                layer[columns] == i + 1,
+                glorot_bound(self.size_tab[i], self.size_tab[i + 1]),
+                self.bypass_mag,
+            )
+            values = torch.rand(mask.shape, generator=generator).mul_(2).sub_(1)
+            self.weights.append(torch.nn.Parameter(values * bound * mask))
+            self.biases.append(torch.nn.Parameter(torch.zeros(self.size_tab[i])))
+            self.register_buffer(f"mask{i}", mask)
+            self.register_buffer(f"moved{i}", torch.zeros(mask.shape), persistent=True)
+        self.register_buffer("n_moved", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def masks(self) -> Tensors:
+        """Per layer, where weights[i] has a link (n_i, width), bool."""
+        return [getattr(self, f"mask{i}") for i in range(self.n_layers)]
+
+    def ways(self) -> list[Way]:
+        """What a step can be made of: one product; half layers at a time; layer by layer.
+
+        Even layers see only odd ones but for the links that skip an odd number of layers: two
+        products of half the arithmetic, and a sparse rest. Layer by layer pays for many such links.
+        """
+        spans = [(c.start, c.stop) for c in self.columns]
+        natural = torch.arange(self.n_state)
+        none = torch.zeros(0, 2, dtype=torch.int64)
+        everything = slice(0, self.n_state)
+        ways = [Way(natural, [(everything, [everything])], none)]
+        links = self.topology.links[: self.n_state, : self.n_state]
+        links = (links | links.T).nonzero()  # (links in both directions, 2)
+        layer = self.topology.layer_of[: self.n_state]
+        parity = layer % 2
+        order = torch.cat([natural[parity == 0], natural[parity == 1]])
+        half = int((parity == 0).sum())
+        parts = (slice(0, half), slice(half, self.n_state))
+        rest = links[parity[links[:, 0]] == parity[links[:, 1]]]
+        place = torch.argsort(order)
+        ways.append(Way(order, [(parts[0], parts[1:]), (parts[1], parts[:1])], place[rest]))
+        inside = links[layer[links[:, 0]] == layer[links[:, 1]]]
+        if not len(inside):
+            others = [[slice(0, a), slice(b, self.n_state)] for a, b in spans]
+            groups = [
+                (slice(a, b), [read for read in reads if read.stop > read.start])
+                for (a, b), reads in zip(spans, others, strict=True)
+            ]
+            ways.append(Way(natural, groups, none))
+        return [way for way in ways if all(reads for _, reads in way.groups)]
+
+    def distances_from_output(self) -> list[int]:
+        """Per layer, steps before a nudge of the output can show in it."""
+        layer = self.topology.layer_of
+        near = torch.zeros(len(self.size_tab), len(self.size_tab), dtype=torch.bool)
+        i, j = self.topology.links.nonzero().T
+        near[layer[i], layer[j]] = near[layer[j], layer[i]] = True
+        near[-1] = near[:, -1] = False  # the data pass nothing on
+        steps, known = [self.n_layers] * self.n_layers, torch.zeros(len(self.size_tab)).bool()
+        known[0] = True
+        for step in range(self.n_layers):
+            for k in range(self.n_layers):
+                if known[k] and steps[k] == self.n_layers:
+                    steps[k] = step
+            known = known | near[known].any(0)
+        return steps
+
+    def adjacency(self) -> torch.Tensor:
+        """(N, N) bool, symmetric: which neurons are linked, output first, the data last."""
+        return self.topology.links | self.topology.links.T
+
+    def matrix(self, rows: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """The symmetric weight matrix (N, N), output first; or any tensors shaped as `weights`."""
+        starts = np.cumsum([0, *self.size_tab]).tolist()
+        rows = list(self.weights) if rows is None else rows
+        total = rows[0].new_zeros(starts[-1], starts[-1])
+        for i, ((first, last), values) in enumerate(zip(self.spans, rows, strict=True)):
+            total[starts[i] : starts[i + 1], starts[first] : starts[last + 1]] = values.detach()
+        return total + total.T
+
+    # Dynamics -------------------------------------------------------------------------------
+
+    def constants(self, data: torch.Tensor) -> Tensors:
+        """The data, what they and the biases push (batch, H), and the weights inside (H, H).
+
+        The latter two times dt.
+        """
+        x = data.flatten(1)
+        push, rows = [], []
+        parts = zip(self.spans, self.synapses, self.masks, strict=True)
+        for (first, last), (w, b), mask in parts:
+            if torch.is_grad_enabled():  # no gradient for links that are not there
+                w = w * mask
+            inner = w.shape[1] - (self.size_tab[-1] if last == self.n_layers else 0)
+            push.append(torch.addmm(b, x, w[:, inner:].t()) if inner < w.shape[1] else b)
+            start = self.columns[first].start if first < self.n_layers else 0
+            padding = (start, self.n_state - start - inner)
+            rows.append(torch.nn.functional.pad(w[:, :inner], padding))
+        upper = torch.cat(rows)  # (H, H)
+        push = torch.cat([v.expand(len(x), -1) for v in push], 1)
+        return [x, push * self.dt, (upper + upper.t()) * self.dt]
+
+    def wire(self, constants: Tensors) -> JoinedDrive:
+        return JoinedDrive(*constants)
+
+    def initHidden(self, drive: JoinedDrive) -> JoinedState:
+        return JoinedState(torch.zeros_like(drive.push), self.columns)
+
+    def joined(self, s: JoinedState | Sequence[torch.Tensor]) -> torch.Tensor:
+        """The state as one matrix (batch, H)."""
+        return s.matrix if isinstance(s, JoinedState) else torch.cat(list(s), 1)
+
+    def forward(self, drive, s, steps, target=None, beta=0.0, observe=None):
+        """As in the base class; a phase that nobody watches takes the cheapest way."""
+        watched = observe is not None or self.block is not None or torch.is_grad_enabled()
+        if watched or drive.x.device.type != "cpu" or not steps:
+            return super().forward(drive, s, steps, target, beta, observe)
+        way = min(self.known_ways, key=lambda way: way.cost(len(drive.x)))
+        matrix = way.arranged(self.joined(s))
+        output = self.columns[0]  # the first neurons in every order
+        for _, moved in zip(range(steps), way.steps(drive, matrix, self.dt), strict=False):
+            if beta:
+                moved[:, output].lerp_(target, self.nudge_gain * self.dt * beta)
+            moved.clamp_(0.0, 1.0)
+        return JoinedState(way.restored(moved), self.columns)
+
+    def euler(self, drive: JoinedDrive, matrix: torch.Tensor) -> torch.Tensor:
+        """s + dt ds/dt without the nudge, not yet clipped, (batch, H)."""
+        moved = torch.addmm(drive.push, matrix, drive.inner)
+        return torch.add(moved, matrix, alpha=1 - self.dt)
+
+    def nudged(self, moved: torch.Tensor, target: torch.Tensor | None, beta: float) -> torch.Tensor:
+        """Draw the output, already moved, on towards the target."""
+        if not beta:
+            return moved
+        output = self.columns[0]
+        rest = torch.lerp(moved[:, output], target, self.nudge_gain * self.dt * beta)
+        return torch.cat([moved[:, : output.start], rest, moved[:, output.stop :]], 1)
+
+    def stepper(self, drive, s, target=None, beta=0.0):
+        moved = self.nudged(self.euler(drive, self.joined(s)), target, beta)
+        if torch.is_grad_enabled():
+            return JoinedState(moved.clamp(0.0, 1.0), self.columns)
+        return JoinedState(moved.clamp_(0.0, 1.0), self.columns)
+
+    def velocity(self, drive, before, after, target=None, beta=0.0):
+        """ds/dt with the nudge; 0 for a unit that the bounds hold at 0 or 1."""
+        matrix = self.joined(before)
+        rates = (self.nudged(self.euler(drive, matrix), target, beta) - matrix) / self.dt
+        end = self.joined(after)
+        return list(JoinedState(rates * ((end > 0) & (end < 1)), self.columns))
+
+    # Learning -------------------------------------------------------------------------------
+
+    def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
+        free, change = self.joined(s_free), self.joined(s_nudged) - self.joined(s_free)
+        behind = torch.cat([self.joined(s_nudged), drive.x], 1)  # (batch, N)
+        for i, ((w, b), scale) in enumerate(zip(pairs, scales, strict=True)):
+            first, last = self.spans[i]
+            start = self.columns[first].start if first < self.n_layers else self.n_state
+            own = change[:, self.columns[i]]  # (batch, n_i)
+            # n_i n_j - f_i f_j as (n_i - f_i) n_j + f_i (n_j - f_j); the data do not change
+            dW = own.t() @ behind[:, start : start + w.shape[1]]
+            inner = w.shape[1] - (self.size_tab[-1] if last == self.n_layers else 0)
+            if inner:
+                dW[:, :inner].addmm_(free[:, self.columns[i]].t(), change[:, start : start + inner])
+            w.add_(dW.mul_(self.masks[i]), alpha=scale)
+            b.add_(own.sum(0), alpha=scale)
+
+    @torch.no_grad()
+    def learn(self, drive, s_free, s_nudged, beta, lr_tab):
+        """Teach, and measure what the update is like.
+
+        Returns:
+            correction: (layer pairs,), root mean square of dW between adjacent layers, without the
+                rate. saturated: (2,), how many units of the free state are at 0 and at 1.
+        """
+        gradients = self.computeGradients(drive, s_free, s_nudged, beta)
+        self.updateWeights(gradients, lr_tab)
+        for i, (dW, _) in enumerate(gradients):
+            getattr(self, f"moved{i}").add_(dW.abs())
+        self.n_moved += 1
+        free = self.joined(s_free)
+        saturated = torch.stack([(free == 0).sum(), (free == 1).sum()])
+        return {"correction": self.corrections(gradients), "saturated": saturated}
+
+    def corrections(self, gradients: Pairs) -> torch.Tensor:
+        """Root mean square of dW over the links of each pair of adjacent layers, (pairs,)."""
+        found = []
+        for i, (dW, _) in enumerate(gradients):
+            skipped = self.size_tab[i] if self.spans[i][0] == i else 0
+            pair = slice(skipped, skipped + self.size_tab[i + 1])
+            n_links = self.masks[i][:, pair].sum().clamp(min=1)
+            found.append(dW[:, pair].square().sum().div(n_links).sqrt())
+        return torch.stack(found)
+
+    def initial_records(self):
+        """The untaught weights and the mask, (N, N), and the share of links that were rewired."""
+        share = torch.tensor(self.topology.actual_p, dtype=torch.float64)
+        return {"initial_W": self.matrix(), "mask": self.adjacency(), "actual_p": share}
+
+    def records(self, history):
+        """mean_dW (N, N): |dW|, mean over all batches so far, without the rate; `log_spread`."""
+        rows = [getattr(self, f"moved{i}") for i in range(self.n_layers)]
+        found = {"mean_dW": self.matrix([row / self.n_moved.clamp(min=1) for row in rows])}
+        if "correction" in history:
+            found["log_spread"] = log_spread(history["correction"])
+        return found
+
+
+def log_spread(corrections: torch.Tensor) -> torch.Tensor:
+    """Standard deviation over the layer pairs of log10 of the mean correction, (epochs,).
+
+    Args:
+        corrections: (epochs, batches, pairs).
+    """
+    return corrections.mean(1).log10().std(1, correction=0)
