@@ -433,10 +433,13 @@ def learn_by_ebp(
     schedule: Schedule,
     start: list[torch.Tensor] | None = None,
 ) -> Lesson:
-    """Teach one batch by error backpropagation; see `learn_by_brainprop`."""
+    """Teach one batch by error backpropagation; the output is softmax(q), before the update.
+
+    See `learn_by_brainprop`.
+    """
     q = answer_in_training(net, data)
     descend(net, ebp_loss(q, target), schedule.lr_tab[0])
-    return Lesson(q.detach())
+    return Lesson(q.detach().softmax(1))
 
 
 @torch.no_grad()
@@ -451,6 +454,11 @@ def look(
     if net.training:
         net.eval()
     return Lesson(net(data))
+
+
+def look_at_softmax(net, data, target, schedule, start=None) -> Lesson:
+    """The same for a net taught by EBP, whose output is softmax(q)."""
+    return Lesson(look(net, data, target, schedule).output.softmax(1))
 
 
 def answer_in_training(net: Classifier, data: torch.Tensor) -> torch.Tensor:

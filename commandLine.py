@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from brainprop import ARCHITECTURES, BATCH_SIZE, EPSILON
 from datasets import DATASETS
 from manyRuns import PLAN
 from netClasses import ACTIVATIONS
@@ -19,8 +20,16 @@ from presets import PRESETS, listing
 from runFolder import RunError, read_checkpoint, read_options
 from smallWorld import MLFF, NETWORK_TYPES, mean_glorot_bound
 
-METHODS = {"EP": "EP", "eqprop": "EP", "BPTT": "BPTT", "DEEP": "DEEP", "asymEP": "asymEP"}
+METHODS = {"EP": "EP", "eqprop": "EP"}
+METHODS |= {name: name for name in ("BPTT", "DEEP", "asymEP", "BrainProp", "EBP")}
 DIRECTED = {"DEEP", "asymEP"}
+FEEDFORWARD = {"BrainProp", "EBP"}
+PUBLISHED_DATASETS = {  # of BrainProp's command line: <dataset> <architecture> <algorithm>
+    "MNIST": "mnist",
+    "CIFAR10": "cifar10",
+    "CIFAR100": "cifar100",
+    "TinyImageNet": "tiny-imagenet",
+}
 DEFAULT_RATES = {  # the papers' rates (Ernoult et al. 2019, Table 1) by system and synapse groups
     ("toy", 3): [0.05, 0.05, 0.1],
     ("energy-based", 2): [0.05, 0.1],
@@ -113,6 +122,12 @@ def share(text: str) -> float:
     return real(text, lambda v: 0 <= v <= 1, "a number from 0 to 1")
 
 
+def held_share(text: str) -> str:
+    if text != "test":
+        real(text, lambda v: 0 < v < 1, "a number between 0 and 1, or test")
+    return text
+
+
 def euler_step(text: str) -> float:
     return real(text, lambda v: 0 < v <= 1, "a step above 0 and at most 1")
 
@@ -149,16 +164,20 @@ def add_data(parser: Parser) -> None:
 def add_optimisation(parser: Parser) -> None:
     group = parser.add_argument_group("optimisation")
     group.add_argument(
-        "--batch-size", type=positive_int, help="samples per update; 20, directed EP: all"
+        "--batch-size",
+        type=positive_int,
+        help="samples per update; 20, directed EP: all, BrainProp 128 (loccon 32)",
     )
     group.add_argument(
-        "--test-batch-size", type=positive_int, help="when testing; 1000, directed EP: all"
+        "--test-batch-size",
+        type=positive_int,
+        help="when testing; 1000, directed EP: all, BrainProp 128",
     )
     group.add_argument(
         "--epochs",
         "--n_epochs",
         type=positive_int,
-        help="passes over the data; 1, directed EP: 200",
+        help="passes over the data; 1, directed EP 200, BrainProp 500",
     )
     group.add_argument(
         "--lr_tab",
@@ -172,10 +191,13 @@ def add_optimisation(parser: Parser) -> None:
         "--training-method",
         choices=list(METHODS),
         default="EP",
-        help="eqprop is EP; DEEP and asymEP are for directed graphs",
+        help="eqprop is EP; DEEP and asymEP are for directed graphs, BrainProp and EBP for the "
+        "nets of --architecture",
     )
     group.add_argument(
-        "--benchmark", action="store_true", help="train by EP and by BPTT from the same weights"
+        "--benchmark",
+        action="store_true",
+        help="train by EP and by BPTT (BrainProp and EBP) from the same weights",
     )
     group.add_argument(
         "--train-error",
@@ -322,6 +344,37 @@ def add_directed(parser: Parser) -> None:
     )
 
 
+def add_brainprop(parser: Parser) -> None:
+    group = parser.add_argument_group("BrainProp", "names as in Pozzi et al. 2020")
+    group.add_argument(
+        "--architecture",
+        choices=list(ARCHITECTURES),
+        help="the network; left out: dense; other options follow from it as published",
+    )
+    group.add_argument(
+        "--epsilon", type=share, default=EPSILON, help="share of choices drawn from the softmax"
+    )
+    group.add_argument(
+        "--validation",
+        type=held_share,
+        metavar="SHARE",
+        help="of the training data, which decides on the best epoch and the end; test: the test "
+        "data decide, as in the published program; left out: 0.1",
+    )
+    group.add_argument(
+        "--patience",
+        type=natural,
+        metavar="EPOCHS",
+        help="end after so many without 0.1 %% less error; 0: never; left out: 45",
+    )
+    group.add_argument(
+        "--halve-every",
+        type=natural,
+        metavar="EPOCHS",
+        help="halve the rate after so many; 0: never; left out: 100",
+    )
+
+
 def add_matching(parser: Parser) -> None:
     group = parser.add_argument_group("gradient matching", "for plotcurves and receipe")
     group.add_argument(
@@ -387,6 +440,7 @@ GROUPS = (
     add_layered_ep,
     add_layer_skipping,
     add_directed,
+    add_brainprop,
     add_matching,
     add_runs,
 )
@@ -411,7 +465,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     Ends the program with status 2 and one line if an option is wrong or does not fit the others.
     """
     parser = build_parser()
-    argv = parser.same_spelling(argv)
+    argv = parser.same_spelling(published_words(parser, argv))
     base = recorded_words(parser, argv)
     args = parser.parse_args(base + argv)
     if args.list_presets:
@@ -419,6 +473,27 @@ def parse(argv: list[str]) -> argparse.Namespace:
         sys.exit(0)
     check(parser, args, typed_options(argv))
     return args
+
+
+def published_words(parser: Parser, argv: list[str]) -> list[str]:
+    """BrainProp's published command line, <dataset> <architecture> <algorithm> [-s] [-l FILE],
+
+    as options; any other is left as it is. -s asks for files that are always written here.
+    """
+    if not argv or argv[0] not in PUBLISHED_DATASETS:
+        return argv
+    first = argparse.ArgumentParser(prog="main.py", add_help=False, allow_abbrev=False)
+    first.error = parser.error
+    first.add_argument("dataset", choices=PUBLISHED_DATASETS)
+    first.add_argument("architecture", choices=ARCHITECTURES)
+    first.add_argument("algorithm", choices=sorted(FEEDFORWARD))
+    first.add_argument("-s", action="store_true")
+    first.add_argument("-l", metavar="FILE")
+    named, rest = first.parse_known_args(argv)
+    if named.l:
+        return ["--action", "evaluate", "--load", named.l, *rest]
+    words = ["--dataset", PUBLISHED_DATASETS[named.dataset], "--architecture", named.architecture]
+    return [*words, "--training-method", named.algorithm, *rest]
 
 
 def typed_options(argv: list[str]) -> set[str]:
@@ -480,6 +555,8 @@ def system(args: argparse.Namespace) -> str:
     """Which of the systems the options choose."""
     if METHODS[args.training_method] in DIRECTED:
         return "directed"
+    if METHODS[args.training_method] in FEEDFORWARD or args.architecture:
+        return "feedforward"
     if args.network_type:
         return "small-world"
     if args.toymodel:
@@ -504,15 +581,22 @@ CONVOLUTION = {"C_tab", "Fconv", "Fpool", "padding"}
 SKIPPING = {"network_type", "bypass_p", "bypass_mag"}
 GRAPH = {"N_H", "layered", "num_net", "one_hot", "dt_W", "beta_0", "beta_1", "sign", "regularized"}
 GRAPH |= {"reg_W", "sparse", "tol_W", "temp", "stop", "init_std", "init_state"}
+RATED = {"architecture", "epsilon", "validation", "patience", "halve_every"}
 LAYERED = {"discrete", "toymodel", "activation_function", "no_clamp", "exact_output"}
 UNUSED = {  # options that a system does not read: an error when given
-    "energy-based": CONVOLUTION | SKIPPING | GRAPH,
-    "toy": CONVOLUTION | SKIPPING | GRAPH | {"discrete", "exact_output"},
-    "prototypical": CONVOLUTION | SKIPPING | GRAPH | {"no_clamp", "exact_output"},
-    "convolutional": SKIPPING | GRAPH | {"no_clamp", "exact_output"},
-    "small-world": CONVOLUTION | GRAPH | LAYERED,
+    "energy-based": CONVOLUTION | SKIPPING | GRAPH | RATED,
+    "toy": CONVOLUTION | SKIPPING | GRAPH | RATED | {"discrete", "exact_output"},
+    "prototypical": CONVOLUTION | SKIPPING | GRAPH | RATED | {"no_clamp", "exact_output"},
+    "convolutional": SKIPPING | GRAPH | RATED | {"no_clamp", "exact_output"},
+    "small-world": CONVOLUTION | GRAPH | RATED | LAYERED,
+    "feedforward": CONVOLUTION
+    | SKIPPING
+    | GRAPH
+    | LAYERED
+    | {"size_tab", "T", "Kmax", "beta", "dt", "beta_sign", "persistent", "tol", "compile"},
     "directed": CONVOLUTION
     | SKIPPING
+    | RATED
     | LAYERED
     | {"size_tab", "lr_tab", "batch_size", "test_batch_size", "benchmark", "beta_sign"}
     | {"persistent", "compile", "tol", "train_error"},
@@ -525,9 +609,14 @@ DEFAULTS = {  # of options that depend on the system; "" is for all the others
     "beta": {"directed": 10.0, "": 1.0},
     "beta_sign": {"small-world": "random", "": "fixed"},
     "persistent": {"small-world": True, "": False},
-    "epochs": {"directed": 200, "": 1},
-    "batch_size": {"": 20},
-    "test_batch_size": {"": 1000},
+    "epochs": {"directed": 200, "feedforward": 500, "": 1},
+    "architecture": {"feedforward": "dense"},
+    "validation": {"feedforward": "0.1"},
+    "patience": {"feedforward": 45},
+    "halve_every": {"feedforward": 100},
+    "lr_tab": {"feedforward": [0.1]},
+    "batch_size": {"feedforward": None, "": 20},
+    "test_batch_size": {"feedforward": 128, "": 1000},
     "N_H": {"directed": [5]},
     "dtype": {"directed": "float64", "": "float32"},
 }
@@ -540,7 +629,11 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
         if name in typed or getattr(args, name) != parser.get_default(name):
             parser.error(f"{spelling(parser, name)} is not used by the {kind} network")
     if args.benchmark and "training_method" in typed:
-        parser.error("--benchmark trains by EP and by BPTT: leave --training-method out")
+        parser.error("--benchmark trains by two methods: leave --training-method out")
+    if args.architecture and not args.benchmark and args.training_method not in FEEDFORWARD:
+        parser.error("--architecture nets learn by --training-method BrainProp or EBP")
+    if kind == "feedforward" and args.action in MEASURES:
+        parser.error(f"--action {args.action} is for equilibrium networks, not for {kind} ones")
     unused = UNUSED_BY_ACTION[args.action] - (FOLLOWED if kind == "directed" else set())
     for name in sorted(typed & unused):
         parser.error(f"{spelling(parser, name)} is not used by --action {args.action}")
@@ -591,18 +684,26 @@ def settle_defaults(args: argparse.Namespace, kind: str) -> None:
             setattr(args, name, values.get(kind, values.get("")))
     if kind == "small-world" and args.network_type != MLFF and args.bypass_p is None:
         args.bypass_p = 0.1
+    if kind == "feedforward" and args.batch_size is None:
+        args.batch_size = BATCH_SIZE[args.architecture]
     if kind == "directed" and args.dt_W is None:
         args.dt_W = 100.0 if METHODS[args.training_method] == "DEEP" else 1.0
 
 
 def methods_of(args: argparse.Namespace) -> list[str]:
     """The methods a run trains by."""
-    return ["EP", "BPTT"] if args.benchmark else [METHODS[args.training_method]]
+    if args.benchmark:
+        return ["BrainProp", "EBP"] if args.architecture else ["EP", "BPTT"]
+    return [METHODS[args.training_method]]
 
 
 def fit_to_data(parser: Parser, args: argparse.Namespace, shape: tuple, n_classes: int) -> None:
     """Settle --size_tab and --lr_tab by the data set, or end the program where they do not fit."""
     if system(args) == "directed":  # the graph takes its ends from the data set
+        return
+    if system(args) == "feedforward":  # as does such a net
+        if len(args.lr_tab) != 1:
+            parser.error(f"--lr_tab has {len(args.lr_tab)} values, these nets learn with one rate")
         return
     n_in = math.prod(shape)
     if args.C_tab:

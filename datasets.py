@@ -141,11 +141,32 @@ class Dataset(NamedTuple):
     n_classes: int
     train: Split
     test: Split
+    validation: Split | None = None  # taken out of the training data, to decide when to stop
 
     @property
     def unit(self) -> str:
         """Of the errors."""
         return "half squared error" if self.train.task == "values" else "%"
+
+
+def hold_out(data: Dataset, share: float, seed: int) -> Dataset:
+    """Take a random share of the training data out for validation.
+
+    Raises:
+        DataError: either part would be empty.
+    """
+    n = len(data.train)
+    n_held = round(share * n)
+    if not 0 < n_held < n:
+        raise DataError(
+            f"--validation {share:g} of {n} samples leaves nothing for one of the parts"
+        )
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).to(data.train.y.device)
+    held, kept = order[:n_held].sort().values, order[n_held:].sort().values
+    train, validation = (
+        replace(data.train, x=data.train.x[part], y=data.train.y[part]) for part in (kept, held)
+    )
+    return data._replace(train=train, validation=validation)
 
 
 def choose_test(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

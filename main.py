@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 import plotFunctions
+from brainprop import build_classifier, keep_freed_memory
 from commandLine import (
     build_parser,
     fit_to_data,
@@ -30,7 +31,7 @@ from commandLine import (
     recorded_options,
     system,
 )
-from datasets import DataError, Dataset, Split, load_dataset, one_hot, random_dataset
+from datasets import DataError, Dataset, Split, hold_out, load_dataset, one_hot, random_dataset
 from directed import DEEP, AsymmetricEP, DirectedNetwork, Plasticity
 from directedReport import follow_angle, predictions, report
 from gradientMatching import compare_processes, free_trajectory, receipe, settling, table_of
@@ -76,6 +77,9 @@ def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> Equilibri
             args.seed,
         ),
         "directed": lambda: build_directed(args, shape),
+        "feedforward": lambda: build_classifier(
+            args.architecture, shape, args.n_out, args.seed, args.epsilon
+        ),
     }
     try:
         net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
@@ -121,12 +125,14 @@ def device_of(args: argparse.Namespace) -> torch.device:
 
 def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
     rates = args.lr_tab or []
+    if len(rates) == 1 and system(args) != "feedforward":
+        rates = rates * len(net.synapses)
     whole = sys.maxsize  # batch size of directed networks, which are taught all patterns at once
     return Schedule(
         T=args.T,
         Kmax=args.Kmax,
         beta=args.beta,
-        lr_tab=rates * len(net.synapses) if len(rates) == 1 else rates,
+        lr_tab=rates,
         batch_size=args.batch_size or whole,
         test_batch_size=args.test_batch_size or whole,
         epochs=args.epochs,
@@ -136,11 +142,15 @@ def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
         random_sign=args.beta_sign == "random",
         persistent=bool(args.persistent),
         measure_training=args.train_error == "full",
+        halve_every=args.halve_every or 0,
+        patience=args.patience or 0,
     )
 
 
 def model_name(args: argparse.Namespace) -> str:
     """Folder of the runs of a kind of network, such as ep_disc_2hidden."""
+    if system(args) == "feedforward":
+        return f"brainprop_{args.architecture}"
     if system(args) == "directed":
         kind = "layered_" if args.layered else ""
         return f"{args.training_method.lower()}_{kind}{'-'.join(map(str, args.N_H))}hidden"
@@ -161,6 +171,8 @@ def load_data(args: argparse.Namespace) -> Dataset:
         data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
     if args.one_hot and data.train.task == "bits":
         data = one_hot(data)
+    if args.validation and args.validation != "test" and args.action == "train":
+        data = hold_out(data, float(args.validation), args.seed)
     args.n_out = data.n_classes
     fit_to_data(build_parser(), args, data.shape, data.n_classes)
     return data
@@ -263,11 +275,13 @@ def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, Equili
     """The networks of a checkpoint by method, or without --load one with initial weights."""
     if not args.load:
         return {"initial weights": build_network(args, data.shape)}
-    nets = {}
-    for method, weights in read_checkpoint(args.load)["weights"].items():
-        nets[method] = build_network(args, data.shape)
+    state, nets = read_checkpoint(args.load), {}
+    kept = list(state["weights"].items())
+    kept += [(f"{method}, best epoch", weights) for method, weights in state["best"].items()]
+    for name, weights in kept:
+        nets[name] = build_network(args, data.shape)
         try:
-            nets[method].load_state_dict(weights)
+            nets[name].load_state_dict(weights)
         except RuntimeError:
             raise RunError(f"{args.load} holds a network of other sizes than asked for") from None
     return nets
@@ -287,7 +301,8 @@ def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Parti
 def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
     particles = stored_particles(args, data)
-    for method, net in loaded_networks(args, data).items():
+    for name, net in loaded_networks(args, data).items():
+        method = name.split(",")[0]
         if system(args) == "directed":
             plan = dataclasses.replace(schedule_of(args, net), epoch=args.epochs + 1)
             print(predictions(net, data.test, plan))
@@ -296,7 +311,7 @@ def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
         result = evaluate(net, data.test, schedule_of(args, net), method, particles.get(method))
         of = f" of {len(data.test)} samples" if data.unit == "%" else f" ({data.unit})"
         print(
-            f"{method}: test error {number(result.error, data.unit).strip()}{of}, "
+            f"{name}: test error {number(result.error, data.unit).strip()}{of}, "
             f"loss {result.loss:.4f}"
             + "".join(f", {name} {value:.1e}" for name, value in result.measures.items())
         )
@@ -421,6 +436,8 @@ def main(argv: list[str]) -> int:
                 f"--device-label {args.device_label}: this machine has "
                 f"{torch.cuda.device_count()} CUDA device(s), counted from 0; -1 is the CPU"
             )
+        if system(args) == "feedforward" and args.device_label < 0:
+            keep_freed_memory()
         if args.threads:
             torch.set_num_threads(args.threads)
         if args.preset:

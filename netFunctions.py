@@ -10,6 +10,7 @@ Everything here is written against the base class of netClasses.py and works for
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from brainprop import learn_by_brainprop, learn_by_ebp, look, look_at_softmax
 from datasets import Dataset, Split
 from directed import learn_by_directed, test_directed
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
@@ -39,6 +41,7 @@ __all__ = [
     "train",
 ]
 
+SHARE_OF_SAVING = 0.05  # of the time, spent on writing results while training
 CHECK_EVERY = 50  # batches between two looks at the loss: a look makes a GPU wait
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 
@@ -55,6 +58,9 @@ class Schedule:
     persistent: start the free phase of a batch where its last one ended; batches never change.
     measure_training: test on the training data after each epoch, too.
     epoch: the one under way, counted from 1.
+    halve_every: epochs after which the rates are halved (0: never).
+    patience: a method ends after so many epochs without a gain of `min_gain` in the error on the
+        validation data, or without any on the test data (0: it goes on).
     """
 
     T: int
@@ -71,6 +77,15 @@ class Schedule:
     persistent: bool = False
     measure_training: bool = False
     epoch: int = 1
+    halve_every: int = 0
+    patience: int = 0
+    min_gain: float = 0.1
+
+    def at(self, epoch: int) -> Schedule:
+        """The schedule of an epoch, its rates included."""
+        halvings = (epoch - 1) // self.halve_every if self.halve_every else 0
+        rates = [rate * 0.5**halvings for rate in self.lr_tab]
+        return dataclasses.replace(self, epoch=epoch, lr_tab=rates)
 
 
 class TrainingError(Exception):
@@ -166,6 +181,8 @@ LEARNING_RULES = {
     "BPTT": Method(learn_by_bptt),
     "DEEP": Method(learn_by_directed, test_directed),
     "asymEP": Method(learn_by_directed, test_directed),
+    "BrainProp": Method(learn_by_brainprop, look),
+    "EBP": Method(learn_by_ebp, look_at_softmax),
 }
 
 
@@ -272,6 +289,39 @@ class Progress:
     notes: dict[str, list] = dataclasses.field(default_factory=dict)  # per epoch, of the test
     # By method and name, what was measured while teaching, (epochs, batches, ...).
     history: dict[str, dict[str, torch.Tensor]] = dataclasses.field(default_factory=dict)
+    best: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # error, epoch
+    over: list[str] = dataclasses.field(default_factory=list)  # methods that were stopped early
+
+    def is_over(self, method: str) -> bool:
+        return method in self.over
+
+    def enter(self, row: dict[str, Any], schedule: Schedule) -> bool:
+        """Enter a finished epoch; return whether it is the best so far by what decides."""
+        method, evaluation = row["method"], row.pop("evaluation")
+        self.rows.append(row)
+        for name, value in {"silent": evaluation.silent, **evaluation.measures}.items():
+            self.notes.setdefault(f"{method}_test_{name}", []).append(value)
+        history = self.history.setdefault(method, {})
+        for name, values in self.record.items():
+            if name not in ("error", "loss"):
+                before = history.get(name, values.new_zeros(0, *values.shape))
+                history[name] = torch.cat([before, values[None]])
+        if not schedule.patience:
+            return False
+        error = row.get("validation_error", row["test_error"])
+        best = self.best.get(method)
+        if best is None or error <= best["error"] - schedule.min_gain:
+            self.best[method] = {"error": error, "epoch": row["epoch"]}
+            return True
+        if row["epoch"] - best["epoch"] >= schedule.patience:
+            self.over.append(method)
+        return False
+
+    def move_on(self, index: int, n_methods: int) -> None:
+        """To the next method, or to the next epoch."""
+        last = index == n_methods - 1
+        self.epoch, self.method = self.epoch + last, 0 if last else index + 1
+        self.batch, self.seconds, self.record = 0, 0.0, {}
 
 
 class StopRequest:
@@ -334,12 +384,14 @@ def train(
         RunError: a file cannot be written.
     """
     progress = Progress()
+    best: dict[str, dict[str, torch.Tensor]] = {}  # weights of the best epoch by method
     particles = {method: (Particles(), Particles()) for method in nets}  # for training, for testing
     fixed = {"error_unit": np.array(data.unit), "lr_tab": np.array(schedule.lr_tab)}
     for method, net in nets.items():
         fixed |= arrays_of(method, net.initial_records())
     if checkpoint:
         progress = Progress(**checkpoint["progress"])
+        best = checkpoint["best"]
         for method, net in nets.items():
             net.load_state_dict(checkpoint["weights"][method])
             stored = checkpoint["particles"].get(method, (None, None))
@@ -348,7 +400,14 @@ def train(
                 for layers in stored
             )
 
-    def save() -> None:
+    saved_at, cost = -math.inf, 0.0
+
+    def save(now: bool = True) -> None:
+        """Write all there is; unless `now`, only if that takes a small share of the time."""
+        nonlocal saved_at, cost
+        started = time.perf_counter()
+        if not now and started - saved_at < cost / SHARE_OF_SAVING:
+            return
         run.write_metrics(progress.rows)
         run.write_arrays(fixed | measured_arrays(nets, progress))
         run.write_checkpoint(
@@ -356,28 +415,44 @@ def train(
                 "options": options or {},
                 "weights": {method: net.state_dict() for method, net in nets.items()},
                 "particles": {m: tuple(p.layers for p in both) for m, both in particles.items()},
+                "best": best,
                 "progress": vars(progress),
             }
         )
+        saved_at = time.perf_counter()
+        cost = saved_at - started
 
     save()
     with StopRequest() as stop:
-        while progress.epoch <= schedule.epochs:
-            plan = dataclasses.replace(schedule, epoch=progress.epoch)
+        while progress.epoch <= schedule.epochs and not all(map(progress.is_over, nets)):
+            plan = schedule.at(progress.epoch)
             for index, (method, net) in enumerate(nets.items()):
                 if index < progress.method:
                     continue
-                lesson = Epoch(net, method, data, plan, particles[method], quiet)
-                try:
-                    row = lesson.run(progress, stop)
-                except Stopped:
-                    save()
-                    raise
-                finish_epoch(progress, row, index, len(nets))
-                save()
-                print(epoch_line(row, schedule.epochs, data.unit), flush=True)
-                warn_of_traps(progress, method, schedule)
+                if not progress.is_over(method):
+                    try:
+                        row = Epoch(net, method, data, plan, particles[method], quiet).run(
+                            progress, stop
+                        )
+                    except Stopped:
+                        save()
+                        raise
+                    except TrainingError:  # the weights are spoilt, the rows are not
+                        run.write_metrics(progress.rows)
+                        raise
+                    if progress.enter(row, schedule):
+                        best[method] = copied(net.state_dict())
+                    print(epoch_line(row, schedule.epochs, data.unit), flush=True)
+                    warn_of_traps(progress, method, schedule)
+                progress.move_on(index, len(nets))
+                save(now=False)
+    save()
     return progress.rows
+
+
+def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as they are now, on the CPU."""
+    return {name: v.detach().to("cpu", copy=True) for name, v in state.items()}
 
 
 def measured_arrays(nets: dict[str, torch.nn.Module], progress: Progress) -> dict[str, np.ndarray]:
@@ -391,22 +466,6 @@ def measured_arrays(nets: dict[str, torch.nn.Module], progress: Progress) -> dic
 
 def arrays_of(method: str, tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return {f"{method}_{name}": values.cpu().numpy() for name, values in tensors.items()}
-
-
-def finish_epoch(progress: Progress, row: dict[str, Any], index: int, n_methods: int) -> None:
-    """Enter a finished epoch and move on to the next method or epoch."""
-    evaluation = row.pop("evaluation")
-    progress.rows.append(row)
-    for name, value in {"silent": evaluation.silent, **evaluation.measures}.items():
-        progress.notes.setdefault(f"{row['method']}_test_{name}", []).append(value)
-    history = progress.history.setdefault(row["method"], {})
-    for name, values in progress.record.items():
-        if name not in ("error", "loss"):
-            before = history.get(name, values.new_zeros(0, *values.shape))
-            history[name] = torch.cat([before, values[None]])
-    last = index == n_methods - 1
-    progress.epoch, progress.method = progress.epoch + last, 0 if last else index + 1
-    progress.batch, progress.seconds, progress.record = 0, 0.0, {}
 
 
 class Epoch(NamedTuple):
@@ -493,6 +552,9 @@ class Epoch(NamedTuple):
             "loss": loss,
             "seconds": round(time.perf_counter() - started, 3),
         }
+        if data.validation is not None:
+            held_out = evaluate(self.net, data.validation, schedule, self.method)
+            row["validation_error"] = held_out.error
         if schedule.measure_training:
             row["train_error_full"] = self.training_error()
         return row | {"evaluation": evaluation}
@@ -517,7 +579,7 @@ def check_finite(losses: torch.Tensor, epoch: int, method: str) -> None:
     if len(broken):
         raise TrainingError(
             f"the loss of {method} is not finite in epoch {epoch}, batch {broken[0].item() + 1}: "
-            "lower --lr_tab (or --dt); the checkpoint of the last good epoch is kept"
+            "lower --lr_tab (or --dt); the last checkpoint before it is kept"
         )
 
 
@@ -543,7 +605,7 @@ def warn_of_traps(progress: Progress, method: str, schedule: Schedule) -> None:
 
 def epoch_line(row: dict[str, Any], epochs: int, unit: str) -> str:
     line = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['method']:<4}"
-    for name in ("train_error", "train_error_full", "test_error"):
+    for name in ("train_error", "train_error_full", "validation_error", "test_error"):
         if name in row:
             line += f"  {name.replace('_', ' ')} {number(row[name], unit)}"
     return f"{line}  loss {row['loss']:.4f}  {row['seconds']:.1f} s"

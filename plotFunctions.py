@@ -84,6 +84,38 @@ def show(error: float, unit: str) -> str:
     return f"{error:.2f} %" if unit == "%" else f"{error:.4f}"
 
 
+def plot_accuracy(folder: Path) -> list[Path]:
+    """Accuracy per epoch of networks that are stopped early, the epoch that was kept marked.
+
+    The plot of Pozzi et al. 2020.
+    """
+    rows = [row for row in read_metrics(folder) if row["method"] in ("BrainProp", "EBP")]
+    if not rows:
+        return []
+    decides = "validation_error" if "validation_error" in rows[0] else "test_error"
+    figure = new_figure(figsize=(6.0, 4.0))
+    axes = figure.subplots()
+    for k, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        own = [row for row in rows if row["method"] == method]
+        epochs = [int(row["epoch"]) for row in own]
+        for name, style in (("train_error", ":"), (decides, "--"), ("test_error", "-")):
+            if name == decides == "test_error" and style == "--":
+                continue
+            accuracy = [100 - float(row[name]) for row in own]
+            label = f"{method} {name.removesuffix('_error')} ({accuracy[-1]:.2f} %)"
+            axes.plot(epochs, accuracy, style, color=f"C{k}", label=label)
+        best = min(own, key=lambda row: float(row[decides]))
+        height = 100 - float(best["test_error"])
+        axes.plot(int(best["epoch"]), height, "*", ms=13, color=f"C{k}", mec="k", mew=0.6)
+        axes.annotate(f"{height:.2f} %", (int(best["epoch"]), height), fontsize=8)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("accuracy (%)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(title="last epoch in brackets; star: the best", frameon=False, fontsize=8)
+    return save(figure, folder, "accuracy")
+
+
 # Layer-skipping networks ------------------------------------------------------------------------
 
 
@@ -635,6 +667,7 @@ def compute_Hist(
 
 FIGURES = (
     plot_results,
+    plot_accuracy,
     plot_corrections,
     plot_dW,
     plot_mse,

@@ -177,6 +177,27 @@ DIRECTED = {
     "asym-xor-tuned": directed("asymEP", "xor", TUNED_ASYM, FAILS, FASTER),
 }
 
+POZZI = "Pozzi et al. 2020, accuracy of BrainProp: "
+BRAINPROP_REPORTED = {
+    ("mnist", "conv"): "99.31 ± 0.04 % after 63 ± 18 epochs",
+    ("cifar10", "deep"): "88.88 ± 0.27 % after 105 ± 4 epochs",
+    ("cifar100", "deep"): "59.58 ± 0.46 % after 218 ± 22 epochs",
+    ("tiny-imagenet", "deep"): "47.50 ± 1.30 % after 328 ± 75 epochs",
+}
+BRAINPROP_PAIRS = [("mnist", name) for name in ("dense", "loccon", "conv")]
+BRAINPROP_PAIRS += [
+    (data, n) for data in ("cifar10", "cifar100") for n in ("loccon", "conv", "deep")
+]
+BRAINPROP_PAIRS += [("tiny-imagenet", "deep")]
+BRAINPROP = {
+    f"brainprop-{data}-{name}": Preset(
+        f"--dataset {data} --architecture {name} --training-method BrainProp",
+        POZZI + BRAINPROP_REPORTED.get((data, name), "not held here"),
+        "a tenth of the training data decides when to stop, not the test data (--validation test)",
+    )
+    for data, name in BRAINPROP_PAIRS
+}
+
 TABLE_1_ROWS = {
     "EB-1h": Preset(
         EB_1H + "--lr_tab 0.1 0.4 --training-method EP",
@@ -223,7 +244,7 @@ TABLE_1_ROWS = {
     ),
 }
 
-PRESETS = TABLE_1_ROWS | LAYER_SKIPPING | DIRECTED
+PRESETS = TABLE_1_ROWS | LAYER_SKIPPING | DIRECTED | BRAINPROP
 
 
 def listing() -> str:

@@ -113,7 +113,13 @@ def test_list_presets_names_each_with_the_papers_figure(capsys):
 
 def test_help_shows_defaults_and_groups():
     text = commands.run("--help").stdout
-    for word in ("layered EP", "(default: 20)", "left out: 100, directed", "[beta]", "--list-presets"):
+    for word in (
+        "layered EP",
+        "(default: 20)",
+        "left out: 100, directed",
+        "[beta]",
+        "--list-presets",
+    ):
         assert word in text
 
 
