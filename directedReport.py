@@ -35,17 +35,18 @@ def report(
         history: what `train` recorded, (epochs, 1, n_nets) by name; may be empty.
     Returns:
         Arrays by name (n_nets, ...): output, W, what `stability` says, learnt (0 or 1),
-        learnt_epoch (NaN: never), decision (n_nets, GRID, GRID) for two inputs and one output; and
-        a text for people.
+        learnt_epoch (NaN: never), final_mse, final_sparsity (%), decision (n_nets, GRID, GRID) for
+        two inputs and one output; and a text for people.
     """
     data, target = whole_batch(split, schedule.dtype)
     lesson = test_directed(net, data, target, schedule)
     arrays = {name: v.cpu().numpy() for name, v in stability(net, data, lesson.state).items()}
     arrays |= {"output": lesson.output.cpu().numpy(), "W": net.W.detach().cpu().numpy()}
     arrays |= {"patterns": data.flatten(1).cpu().numpy(), "targets": target.cpu().numpy()}
-    arrays |= {"admissible": net.mask.cpu().numpy(), "diverged": net.diverged.cpu().numpy()}
+    arrays |= {"admissible": net.mask.cpu().numpy()}
+    arrays["final_diverged"] = net.diverged.cpu().numpy()
     measures = {name: v.cpu().numpy() for name, v in lesson.measures.items()}
-    arrays |= {"mse": measures["mse_free"], "sparsity": measures["sparsity"]}
+    arrays |= {"final_mse": measures["mse_free"], "final_sparsity": measures["sparsity"]}
     arrays["learnt"] = measures["mse_free"] < LEARNT
     if "mse_free" in history:
         arrays["learnt_epoch"] = first_epoch(history["mse_free"][:, 0].cpu().numpy())
@@ -73,7 +74,7 @@ def summary(arrays: dict[str, np.ndarray], error: np.ndarray) -> str:
     """What the networks have come to, as lines for people."""
     n = len(error)
     lines = [
-        f"networks: {n}, diverged {int(arrays['diverged'].sum())}",
+        f"networks: {n}, diverged {int(arrays['final_diverged'].sum())}",
         f"learnt (MSE below {LEARNT:g}) at the end: {share(arrays['learnt'])}, no wrong answer: "
         f"{share(error == 0)}",
     ]
@@ -84,7 +85,7 @@ def summary(arrays: dict[str, np.ndarray], error: np.ndarray) -> str:
             quartiles = "/".join(f"{v:.0f}" for v in np.percentile(epochs, (25, 50, 75)))
             line += f", epoch (quartiles): {quartiles}"
         lines.append(line)
-    sparsity, right = arrays["sparsity"], arrays["sparsity"][error == 0]
+    sparsity, right = arrays["final_sparsity"], arrays["final_sparsity"][error == 0]
     best = f"{right.max():.2f}" if len(right) else "-"
     lines.append(f"sparsity: mean {sparsity.mean():.2f} %, best without a wrong answer {best} %")
     certified = arrays["certified_row"] | arrays["certified_column"]

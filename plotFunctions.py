@@ -187,8 +187,9 @@ def plot_dW(folder: Path) -> list[Path]:  # noqa: N802  (the paper's name)
 
 
 def methods_with(arrays: dict[str, np.ndarray], name: str) -> list[str]:
-    """The methods that have recorded an array of this name."""
-    return [key[: -len(name) - 1] for key in arrays if key.endswith(f"_{name}")]
+    """The methods that have recorded an array of this name while they taught."""
+    found = [key[: -len(name) - 1] for key in arrays if key.endswith(f"_{name}")]
+    return [method for method in found if "_" not in method]
 
 
 def draw_spread(axes, values: np.ndarray, colour: str) -> None:
@@ -248,8 +249,8 @@ def best_network(arrays: dict[str, np.ndarray], method: str) -> int:
     """The sparsest of the networks that have learnt, else the one with the smallest error."""
     learnt = arrays[f"{method}_learnt"]
     if learnt.any():
-        return int(np.argmax(np.where(learnt, arrays[f"{method}_sparsity"], -1)))
-    return int(np.nanargmin(np.nan_to_num(arrays[f"{method}_mse"], nan=np.inf)))
+        return int(np.argmax(np.where(learnt, arrays[f"{method}_final_sparsity"], -1)))
+    return int(np.nanargmin(np.nan_to_num(arrays[f"{method}_final_mse"], nan=np.inf)))
 
 
 def neuron_kinds(arrays: dict[str, np.ndarray], method: str) -> list[str]:
@@ -276,7 +277,7 @@ def plot_weights(folder: Path) -> list[Path]:
         figure.colorbar(image, label=r"$W_{ij}$, from $i$ to $j$")
         axes.set_xlabel("to neuron $j$")
         axes.set_ylabel("from neuron $i$")
-        sparsity = arrays[f"{method}_sparsity"][best]
+        sparsity = arrays[f"{method}_final_sparsity"][best]
         axes.set_title(f"{method}, network {best}, {sparsity:.2f} % sparse", fontsize=9)
         written += save(figure, folder, f"weights_{method}")
     return written
@@ -313,7 +314,7 @@ def plot_graph(folder: Path) -> list[Path]:
         networkx.draw_networkx_labels(
             graph,
             places,
-            {k: "1" if kind == "one" else str(k) for k, kind in enumerate(kinds)},
+            {k: "+1" if kind == "one" else str(k) for k, kind in enumerate(kinds)},
             ax=axes,
             font_size=9,
         )
@@ -329,10 +330,10 @@ def plot_graph(folder: Path) -> list[Path]:
         )
         for patch, (i, j) in zip(edges, graph.edges, strict=True):
             patch.set_alpha(float(0.08 + 0.92 * strength[i, j]))
-        sparsity = arrays[f"{method}_sparsity"][best]
+        sparsity = arrays[f"{method}_final_sparsity"][best]
         axes.set_title(
             f"{method}, {sparsity:.2f} % sparse, {int((W != 0).sum())} connections\n"
-            "blue excites, red inhibits; 1: the constant neuron",
+            "blue excites, red inhibits; +1: the constant neuron",
             fontsize=9,
         )
         axes.axis("off")

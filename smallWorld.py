@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +25,10 @@ Groups = list[tuple[slice, Sequence[slice]]]
 MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
 NETWORK_TYPES = (MLFF, SW_INTRA, SW_NO_INTRA)
 # What `Way.cost` weighs, in microseconds of one core: a matrix product beside its arithmetic, a
-# sparse one, and a multiplication in either. Fixed, so that the choice is the same everywhere.
-CALL_COST, SPARSE_CALL_COST, DENSE_COST, SPARSE_COST = 6.0, 10.0, 1 / 3e4, 1 / 1.2e3
+# sparse one stored by columns or by rows, and a multiplication in each. Fixed numbers, so that the
+# choice is the same everywhere.
+CALL_COST, DENSE_COST = 6.0, 3.3e-5
+BY_COLUMNS, BY_ROWS = (5.0, 8e-4), (55.0, 2.2e-4)
 
 
 class Topology(NamedTuple):
@@ -146,11 +148,15 @@ class Way:
         self.starts = torch.zeros(len(order) + 1, dtype=torch.int64)
         self.starts[1:] = torch.bincount(self.rest[:, 1], minlength=len(order)).cumsum(0)
 
+    def sparse_costs(self, batch: int) -> list[float]:
+        """Estimated microseconds of the rest, stored by columns and by rows."""
+        return [call + batch * len(self.rest) * each for call, each in (BY_COLUMNS, BY_ROWS)]
+
     def cost(self, batch: int) -> float:
         """Estimated microseconds of a step."""
         blocks = [(own, read) for own, reads in self.groups for read in reads]
         area = sum((own.stop - own.start) * (read.stop - read.start) for own, read in blocks)
-        sparse = SPARSE_CALL_COST + batch * len(self.rest) * SPARSE_COST if len(self.rest) else 0
+        sparse = min(self.sparse_costs(batch)) if len(self.rest) else 0.0
         return len(blocks) * CALL_COST + batch * area * DENSE_COST + sparse
 
     def arranged(self, matrix: torch.Tensor) -> torch.Tensor:
@@ -177,10 +183,7 @@ class Way:
             for own, reads in self.groups
             for read in reads
         ]
-        sparse = None
-        if len(self.rest):
-            values = inner[self.rest[:, 0], self.rest[:, 1]]
-            sparse = sparse_matrix(self.starts, self.rest[:, 0], values, len(inner))
+        add_rest = self.rest_adder(inner, len(matrix)) if len(self.rest) else None
         buffers = (matrix, torch.empty_like(matrix))
         turns = []
         for now, after in (buffers, buffers[::-1]):
@@ -195,18 +198,28 @@ class Way:
         for now, after, calls in itertools.cycle(turns):
             for total, part, weights, out in calls:
                 torch.addmm(total, part, weights, out=out)
-            if sparse is not None:
-                after.add_(now @ sparse)
+            if add_rest is not None:
+                add_rest(now, after)
             if not folded:
                 after.add_(now, alpha=1 - dt)
             yield after
 
+    def rest_adder(self, inner: torch.Tensor, batch: int) -> Callable:
+        """A function of (now, after) that adds now times the rest of `inner` to after, in place.
 
-def sparse_matrix(starts, rows, values, n: int) -> torch.Tensor:
-    """A square matrix stored column by column: a dense one times it is what torch does fastest."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CS")  # torch calls them beta
-        return torch.sparse_csc_tensor(starts, rows, values, (n, n), check_invariants=False)
+        Few links are multiplied fastest from the right, stored by columns; many from the left, by
+        rows (the matrix is symmetric: its rows are its columns).
+        """
+        values = inner[self.rest[:, 0], self.rest[:, 1]]
+        parts = (self.starts, self.rest[:, 0], values, inner.shape)
+        by_columns, by_rows = self.sparse_costs(batch)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CS")  # torch calls them beta
+            if by_columns <= by_rows:
+                columns = torch.sparse_csc_tensor(*parts, check_invariants=False)
+                return lambda now, after: after.add_(now @ columns)
+            rows = torch.sparse_csr_tensor(*parts, check_invariants=False)
+            return lambda now, after: after.add_((rows @ now.t().contiguous()).t())
 
 
 class SmallWorldEP(EquilibriumNetwork):
