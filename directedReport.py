@@ -13,6 +13,7 @@ import torch
 
 from datasets import Split
 from directed import DirectedNetwork, cosine_to_descent, learn_by_directed, test_directed
+from netClasses import Tensors
 from stability import stability
 
 LEARNT = 1e-3  # mean squared error below which a task counts as learnt
@@ -34,7 +35,7 @@ def report(
         split: the patterns.
         history: what `train` recorded, (epochs, 1, n_nets) by name; may be empty.
     Returns:
-        Arrays by name (n_nets, ...): output, W, what `stability` says, learnt (0 or 1),
+        Arrays by name (n_nets, ...): output, W, what `stability` says, stuck, learnt,
         learnt_epoch (NaN: never), final_mse, final_sparsity (%), decision (n_nets, GRID, GRID) for
         two inputs and one output; and a text for people.
     """
@@ -47,12 +48,23 @@ def report(
     arrays["final_diverged"] = net.diverged.cpu().numpy()
     measures = {name: v.cpu().numpy() for name, v in lesson.measures.items()}
     arrays |= {"final_mse": measures["mse_free"], "final_sparsity": measures["sparsity"]}
+    arrays["stuck"] = stuck(net, lesson.state).cpu().numpy()
     arrays["learnt"] = measures["mse_free"] < LEARNT
     if "mse_free" in history:
         arrays["learnt_epoch"] = first_epoch(history["mse_free"][:, 0].cpu().numpy())
     if data.flatten(1).shape[1] == 2 and net.n_out == 1:
         arrays["decision"] = decision_map(net, data, schedule)
     return arrays, summary(arrays, measures["error_free"])
+
+
+def stuck(net: DirectedNetwork, s: Tensors) -> torch.Tensor:
+    """% of the hidden neurons at the same bound for all patterns, (n_nets,); NaN without any.
+
+    DEEP's rule changes nothing that leads into such a neuron.
+    """
+    hidden = net.pack(s)[..., : -net.n_out]  # (n_nets, batch, hidden)
+    same = (hidden <= 0).all(1) | (hidden >= 1).all(1)
+    return 100 * same.double().mean(1)
 
 
 def first_epoch(mse: np.ndarray) -> np.ndarray:
@@ -85,6 +97,10 @@ def summary(arrays: dict[str, np.ndarray], error: np.ndarray) -> str:
             quartiles = "/".join(f"{v:.0f}" for v in np.percentile(epochs, (25, 50, 75)))
             line += f", epoch (quartiles): {quartiles}"
         lines.append(line)
+    learnt = arrays["learnt"]
+    parts = [f"{name} {arrays['stuck'][who].mean():.0f} %" for name, who in
+             (("networks that have learnt", learnt), ("others", ~learnt)) if who.any()]  # fmt: skip
+    lines.append("hidden neurons at the same bound for all patterns: " + ", ".join(parts))
     sparsity, right = arrays["final_sparsity"], arrays["final_sparsity"][error == 0]
     best = f"{right.max():.2f}" if len(right) else "-"
     lines.append(f"sparsity: mean {sparsity.mean():.2f} %, best without a wrong answer {best} %")

@@ -277,7 +277,9 @@ def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, Equili
         return {"initial weights": build_network(args, data.shape)}
     state, nets = read_checkpoint(args.load), {}
     kept = list(state["weights"].items())
-    kept += [(f"{method}, best epoch", weights) for method, weights in state["best"].items()]
+    kept += [
+        (f"{method}, best epoch", weights) for method, weights in state.get("best", {}).items()
+    ]
     for name, weights in kept:
         nets[name] = build_network(args, data.shape)
         try:
@@ -331,7 +333,7 @@ def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
         arrays, text = match_gradients(one, data.train, args, not shows_progress(args))
         if system(args) == "directed":
             cosine = follow_angle(net, data.train, schedule_of(args, net), args.epochs)
-            arrays["angle"] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+            arrays[f"{args.training_method}_angle"] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
         text += f"{time.perf_counter() - started:.1f} s\n"
         run.write_arrays(arrays)
         run.write_text("curves.txt", text)

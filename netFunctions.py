@@ -391,7 +391,7 @@ def train(
         fixed |= arrays_of(method, net.initial_records())
     if checkpoint:
         progress = Progress(**checkpoint["progress"])
-        best = checkpoint["best"]
+        best = checkpoint.get("best", {})
         for method, net in nets.items():
             net.load_state_dict(checkpoint["weights"][method])
             stored = checkpoint["particles"].get(method, (None, None))

@@ -370,31 +370,34 @@ def plot_decision(folder: Path) -> list[Path]:
 
 def plot_angle(folder: Path) -> list[Path]:
     """Angle between the rule's update and the way down the loss, per epoch over the networks."""
-    angle = read_arrays(folder).get("angle")
-    if angle is None:
-        return []
-    figure = new_figure(figsize=(6.4, 3.8))
-    axes = figure.subplots()
-    known = np.isfinite(angle)
-    rows = known.any(1)
-    epochs = np.arange(1, len(angle) + 1)[rows]
-    low, first, median, third, high = np.nanpercentile(angle[rows], (0, 25, 50, 75, 100), axis=1)
-    axes.fill_between(epochs, low, high, color="C0", alpha=0.12, lw=0, label="min to max")
-    axes.fill_between(epochs, first, third, color="C0", alpha=0.3, lw=0, label="quartiles")
-    axes.plot(epochs, median, color="C0", label="median")
-    axes.axhline(90, color="k", lw=0.8, ls=":")
-    axes.set_ylim(0, 180)
-    axes.set_yticks(range(0, 181, 30))
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("angle to the way down (degrees)")
-    twin = axes.twinx()
-    twin.plot(np.arange(1, len(angle) + 1), 100 * (1 - known.mean(1)), color="C3", lw=1)
-    twin.set_ylim(0, 100)
-    twin.set_ylabel("networks whose gradient is exactly 0 (%)", color="C3", fontsize=8)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    axes.grid(alpha=0.3)
-    axes.set_title(f"{angle.shape[1]} networks", fontsize=9)
-    return save(figure, folder, "angle")
+    arrays, written = read_arrays(folder), []
+    for method in methods_with(arrays, "angle"):
+        angle = arrays[f"{method}_angle"]  # (epochs, networks), NaN where the gradient is 0
+        known = np.isfinite(angle)
+        rows = known.any(1)
+        epochs = np.arange(1, len(angle) + 1)
+        low, first, median, third, high = np.nanpercentile(angle[rows], (0, 25, 50, 75, 100), 1)
+        figure = new_figure(figsize=(6.4, 3.8))
+        axes = figure.subplots()
+        axes.fill_between(epochs[rows], low, high, color="C0", alpha=0.12, lw=0, label="range")
+        axes.fill_between(
+            epochs[rows], first, third, color="C0", alpha=0.3, lw=0, label="quartiles"
+        )
+        axes.plot(epochs[rows], median, color="C0", label="median")
+        axes.axhline(90, color="k", lw=0.8, ls=":")
+        axes.set_ylim(0, 180)
+        axes.set_yticks(range(0, 181, 30))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("angle to the way down (degrees)")
+        twin = axes.twinx()
+        twin.plot(epochs, 100 * (1 - known.mean(1)), color="C3", lw=1)
+        twin.set_ylim(0, 100)
+        twin.set_ylabel("networks whose gradient is exactly 0 (%)", color="C3", fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.grid(alpha=0.3)
+        axes.set_title(f"{method}, {angle.shape[1]} networks", fontsize=9)
+        written += save(figure, folder, f"angle_{method}")
+    return written
 
 
 # Many runs --------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ DIRECTED = {
     "deep-xor-sparse": directed(
         "DEEP",
         "xor",
-        f"{SPARSE} --init-std 0.3 --dt 0.1 --T 500 --Kmax 20 --beta 5 --dt_W 4 --reg_W 0.0003 "
+        f"{SPARSE} --init-std 0.3 --dt 0.1 --T 500 --Kmax 20 --beta 5 --dt_W 4 --reg_W 0.0004 "
         "--epochs 1000",
         "62.50 % sparse (settings not given)",
     ),

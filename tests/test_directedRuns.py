@@ -142,11 +142,12 @@ def test_curves_and_the_angle_per_epoch(method, tmp_path):
     commands.call("--action", "plotcurves", *words, "--results-dir", tmp_path)
     folder = commands.only_run(tmp_path)
     arrays = arrays_in(folder)
-    assert arrays["angle"].shape == (4, 3) and arrays["DT_W"].shape == (20, 10)
-    known = arrays["angle"][np.isfinite(arrays["angle"])]
+    assert arrays[f"{method}_angle"].shape == (4, 3) and arrays["DT_W"].shape == (20, 10)
+    angle = arrays[f"{method}_angle"]
+    known = angle[np.isfinite(angle)]
     assert ((known >= 0) & (known <= 180)).all()
     drawn = {path.stem for path in folder.glob("*.png")}
-    assert {"angle", "neurons", "synapses", "synapses_cumulated", "rmse"} <= drawn
+    assert {f"angle_{method}", "neurons", "synapses", "synapses_cumulated", "rmse"} <= drawn
 
 
 def test_one_hot_has_an_output_per_answer():

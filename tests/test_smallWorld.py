@@ -227,7 +227,7 @@ def test_a_network_of_two_layers_has_no_place_for_skips():
 SHAPES = {
     "halves": ([10, *[100] * 5, 784], 0.0, False),
     "halves and a sparse rest": ([10, *[100] * 5, 20], 0.01, False),
-    "halves and a rest by rows": ([10, 500, 500, 500, 50], 0.1, False),
+    "halves and a rest by rows": ([10, 500, 500, 500, 784], 0.1, False),
     "by layer": ([10, 300, 300, 300, 50], 0.3, False),
     "whole": ([3, *[10] * 5, 13], 0.2, False),
     "intra": ([5, 12, 9, 8], 0.2, True),
