@@ -589,7 +589,7 @@ def learn_by_directed(
 
 
 @torch.no_grad()
-def test_directed(
+def rest_directed(
     net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, schedule: Any, start=None
 ) -> Lesson:
     """Test all networks: a free phase. Arguments and measures as in `learn_by_directed`."""
@@ -600,9 +600,6 @@ def test_directed(
     measures["residual"] = measures.pop("residual_free")
     measures |= {"sparsity": net.sparsity(), "diverged": net.diverged.double()}
     return Lesson(outputs(net, free.state), net.layers(free.state), measures)
-
-
-test_directed.__test__ = False  # not a test of pytest's
 
 
 def first_state(net: DirectedNetwork, drive: DirectedDrive, epoch: int, start) -> torch.Tensor:

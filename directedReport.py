@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from datasets import Split
-from directed import DirectedNetwork, cosine_to_descent, learn_by_directed, test_directed
+from directed import DirectedNetwork, cosine_to_descent, learn_by_directed, rest_directed
 from netClasses import Tensors
 from stability import stability
 
@@ -40,7 +40,7 @@ def report(
         two inputs and one output; and a text for people.
     """
     data, target = whole_batch(split, schedule.dtype)
-    lesson = test_directed(net, data, target, schedule)
+    lesson = rest_directed(net, data, target, schedule)
     arrays = {name: v.cpu().numpy() for name, v in stability(net, data, lesson.state).items()}
     arrays |= {"output": lesson.output.cpu().numpy(), "W": net.W.detach().cpu().numpy()}
     arrays |= {"patterns": data.flatten(1).cpu().numpy(), "targets": target.cpu().numpy()}
@@ -78,7 +78,7 @@ def decision_map(net: DirectedNetwork, data: torch.Tensor, schedule: Any) -> np.
     side = torch.linspace(0, 1, GRID, dtype=data.dtype, device=data.device)
     second, first = torch.meshgrid(side, side, indexing="ij")
     points = torch.stack([first.flatten(), second.flatten()], 1)
-    answer = test_directed(net, points, points[:, :1], schedule).output[..., 0]
+    answer = rest_directed(net, points, points[:, :1], schedule).output[..., 0]
     return answer.reshape(-1, GRID, GRID).float().cpu().numpy()
 
 
@@ -121,7 +121,7 @@ def share(flags: np.ndarray) -> str:
 def predictions(net: DirectedNetwork, split: Split, schedule: Any) -> str:
     """The answer to every input pattern: mean and range over the networks, and who is right."""
     data, target = whole_batch(split, schedule.dtype)
-    output = test_directed(net, data, target, schedule).output  # (n_nets, batch, n_out)
+    output = rest_directed(net, data, target, schedule).output  # (n_nets, batch, n_out)
     wrong = split.mistakes(output, target)
     lines = ["input            target   output (mean, range over networks)   right"]
     for k in range(min(len(data), 32)):

@@ -24,7 +24,6 @@ import torch
 import plotFunctions
 from brainprop import build_classifier, keep_freed_memory
 from commandLine import (
-    build_parser,
     fit_to_data,
     methods_of,
     parse,
@@ -47,6 +46,7 @@ from netFunctions import (
     number,
     train,
 )
+from options import build_parser
 from presets import PRESETS
 from runFolder import RunError, RunFolder, createHyperparameterfile, createPath, read_checkpoint
 from smallWorld import SW_INTRA, SmallWorldEP, wire_up

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from brainprop import learn_by_brainprop, learn_by_ebp, look, look_at_softmax
 from datasets import Dataset, Split
-from directed import learn_by_directed, test_directed
+from directed import learn_by_directed, rest_directed
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from netClasses import EquilibriumNetwork, Lesson, Pairs, Tensors, largest_change, settle_rule
 from runFolder import RunFolder, createHyperparameterfile, createPath
@@ -179,8 +179,8 @@ class Method(NamedTuple):
 LEARNING_RULES = {
     "EP": Method(learn_by_ep),
     "BPTT": Method(learn_by_bptt),
-    "DEEP": Method(learn_by_directed, test_directed),
-    "asymEP": Method(learn_by_directed, test_directed),
+    "DEEP": Method(learn_by_directed, rest_directed),
+    "asymEP": Method(learn_by_directed, rest_directed),
     "BrainProp": Method(learn_by_brainprop, look),
     "EBP": Method(learn_by_ebp, look_at_softmax),
 }
@@ -383,71 +383,94 @@ def train(
         Stopped: by a signal; the checkpoint goes on from the next batch.
         RunError: a file cannot be written.
     """
-    progress = Progress()
-    best: dict[str, dict[str, torch.Tensor]] = {}  # weights of the best epoch by method
-    particles = {method: (Particles(), Particles()) for method in nets}  # for training, for testing
-    fixed = {"error_unit": np.array(data.unit), "lr_tab": np.array(schedule.lr_tab)}
-    for method, net in nets.items():
-        fixed |= arrays_of(method, net.initial_records())
+    state = Training(nets, data, schedule, run, options or {})
     if checkpoint:
-        progress = Progress(**checkpoint["progress"])
-        best = checkpoint.get("best", {})
-        for method, net in nets.items():
-            net.load_state_dict(checkpoint["weights"][method])
-            stored = checkpoint["particles"].get(method, (None, None))
-            particles[method] = tuple(
-                Particles(layers and [v.to(data.train.x.device) for v in layers])
-                for layers in stored
-            )
-
-    saved_at, cost = -math.inf, 0.0
-
-    def save(now: bool = True) -> None:
-        """Write all there is; unless `now`, only if that takes a small share of the time."""
-        nonlocal saved_at, cost
-        started = time.perf_counter()
-        if not now and started - saved_at < cost / SHARE_OF_SAVING:
-            return
-        run.write_metrics(progress.rows)
-        run.write_arrays(fixed | measured_arrays(nets, progress))
-        run.write_checkpoint(
-            {
-                "options": options or {},
-                "weights": {method: net.state_dict() for method, net in nets.items()},
-                "particles": {m: tuple(p.layers for p in both) for m, both in particles.items()},
-                "best": best,
-                "progress": vars(progress),
-            }
-        )
-        saved_at = time.perf_counter()
-        cost = saved_at - started
-
-    save()
+        state.restore(checkpoint)
+    state.save()
+    progress = state.progress
     with StopRequest() as stop:
         while progress.epoch <= schedule.epochs and not all(map(progress.is_over, nets)):
-            plan = schedule.at(progress.epoch)
-            for index, (method, net) in enumerate(nets.items()):
+            for index, method in enumerate(nets):
                 if index < progress.method:
                     continue
                 if not progress.is_over(method):
-                    try:
-                        row = Epoch(net, method, data, plan, particles[method], quiet).run(
-                            progress, stop
-                        )
-                    except Stopped:
-                        save()
-                        raise
-                    except TrainingError:  # the weights are spoilt, the rows are not
-                        run.write_metrics(progress.rows)
-                        raise
-                    if progress.enter(row, schedule):
-                        best[method] = copied(net.state_dict())
-                    print(epoch_line(row, schedule.epochs, data.unit), flush=True)
-                    warn_of_traps(progress, method, schedule)
+                    state.teach(method, stop, quiet)
                 progress.move_on(index, len(nets))
-                save(now=False)
-    save()
+                state.save(now=False)
+    state.save()
     return progress.rows
+
+
+class Training:
+    """A training under way: the networks, and all that a checkpoint must keep of them."""
+
+    def __init__(
+        self,
+        nets: dict[str, torch.nn.Module],
+        data: Dataset,
+        schedule: Schedule,
+        run: RunFolder,
+        options: dict[str, Any],
+    ) -> None:
+        self.nets, self.data, self.schedule, self.run = nets, data, schedule, run
+        self.options = options
+        self.progress = Progress()
+        self.best: dict[str, dict[str, torch.Tensor]] = {}  # weights of the best epoch
+        self.particles = {method: (Particles(), Particles()) for method in nets}  # train, test
+        self.fixed = {"error_unit": np.array(data.unit), "lr_tab": np.array(schedule.lr_tab)}
+        for method, net in nets.items():
+            self.fixed |= arrays_of(method, net.initial_records())
+        self.saved_at, self.cost_of_saving = -math.inf, 0.0
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what `save` has written."""
+        self.progress = Progress(**checkpoint["progress"])
+        self.best = checkpoint.get("best", {})
+        device = self.data.train.x.device
+        for method, net in self.nets.items():
+            net.load_state_dict(checkpoint["weights"][method])
+            stored = checkpoint["particles"].get(method, (None, None))
+            self.particles[method] = tuple(
+                Particles(layers and [v.to(device) for v in layers]) for layers in stored
+            )
+
+    def save(self, now: bool = True) -> None:
+        """Write all there is; unless `now`, only if that takes a small share of the time."""
+        started = time.perf_counter()
+        if not now and started - self.saved_at < self.cost_of_saving / SHARE_OF_SAVING:
+            return
+        self.run.write_metrics(self.progress.rows)
+        self.run.write_arrays(self.fixed | measured_arrays(self.nets, self.progress))
+        particles = {m: tuple(p.layers for p in both) for m, both in self.particles.items()}
+        self.run.write_checkpoint(
+            {
+                "options": self.options,
+                "weights": {method: net.state_dict() for method, net in self.nets.items()},
+                "particles": particles,
+                "best": self.best,
+                "progress": vars(self.progress),
+            }
+        )
+        self.saved_at = time.perf_counter()
+        self.cost_of_saving = self.saved_at - started
+
+    def teach(self, method: str, stop: StopRequest, quiet: bool) -> None:
+        """Run an epoch of one method and enter what came out."""
+        net, progress = self.nets[method], self.progress
+        plan = self.schedule.at(progress.epoch)
+        epoch = Epoch(net, method, self.data, plan, self.particles[method], quiet)
+        try:
+            row = epoch.run(progress, stop)
+        except Stopped:
+            self.save()
+            raise
+        except TrainingError:  # the weights are spoilt, the rows are not
+            self.run.write_metrics(progress.rows)
+            raise
+        if progress.enter(row, self.schedule):
+            self.best[method] = copied(net.state_dict())
+        print(epoch_line(row, self.schedule.epochs, self.data.unit), flush=True)
+        warn_of_traps(progress, method, self.schedule)
 
 
 def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

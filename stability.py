@@ -1,6 +1,6 @@
 """Is a state that a directed network has reached stable? Gershgorin's discs, and the eigenvalues.
 
-lesson = test_directed(net, data, target, schedule)
+lesson = rest_directed(net, data, target, schedule)
 stability(net, data, lesson.state)["stable"]              # (n_nets,)
 """
 

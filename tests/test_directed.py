@@ -338,10 +338,10 @@ def test_start_and_test_without_learning(build, n_nets):
     net = lively(build, n_nets)
     before = [p.clone() for p in net.parameters()]
     schedule = SimpleNamespace(T=40, Kmax=10, beta=1.5)
-    half = directed.test_directed(net, XOR, XOR_TARGET, schedule)
-    whole = directed.test_directed(net, XOR, XOR_TARGET, schedule, start=half.state)
+    half = directed.rest_directed(net, XOR, XOR_TARGET, schedule)
+    whole = directed.rest_directed(net, XOR, XOR_TARGET, schedule, start=half.state)
     schedule.T = 80
-    expected = directed.test_directed(net, XOR, XOR_TARGET, schedule)
+    expected = directed.rest_directed(net, XOR, XOR_TARGET, schedule)
     assert torch.equal(whole.output, expected.output)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     taught = learn_by_directed(net, XOR, XOR_TARGET, schedule)
