@@ -184,8 +184,11 @@ def table(rows: list[dict[str, Any]], swept: list[str]) -> str:
 
 
 def spread_of(values: list[float]) -> str:
-    """Mean ± standard deviation (denominator n - 1) to four significant digits."""
-    if not values or any(math.isnan(v) for v in values):
+    """Mean ± standard deviation (denominator n - 1); of those that are numbers, if not all are."""
+    known = [v for v in values if math.isfinite(v)]
+    if not known:
         return "-"
-    mean = f"{statistics.mean(values):.4g}"
-    return f"{mean} ± {statistics.stdev(values):.2g}" if len(values) > 1 else mean
+    text = f"{statistics.mean(known):.4g}"
+    if len(known) > 1:
+        text += f" ± {statistics.stdev(known):.2g}"
+    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"

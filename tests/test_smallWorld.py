@@ -546,6 +546,11 @@ def test_the_mean_of_the_table_is_that_of_the_runs(swept):
     assert f"| {mean:.4g} ± {std:.2g} |" in (swept / "summary.md").read_text()
 
 
+def test_a_table_says_how_many_values_are_numbers():
+    assert manyRuns.spread_of([1.0, 2.0, float("nan")]) == "1.5 ± 0.71 (2 of 3)"
+    assert manyRuns.spread_of([float("nan")]) == "-"
+
+
 def test_resuming_many_runs_does_only_what_is_missing(swept, tmp_path, capsys):
     commands.call(*SWEEP, "--results-dir", tmp_path)
     folder = only_group(tmp_path)
