@@ -325,11 +325,7 @@ def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
         run = new_run(args, argv, f"EP against BPTT step by step, {name}")
         print(f"results in {run.path}", flush=True)
         started = time.perf_counter()
-        one = net
-        if system(args) == "directed":  # the curves of the first network, the angle of all
-            alone = argparse.Namespace(**vars(args) | {"num_net": 1})
-            one = build_network(alone, data.shape)
-            one.take(net, 0)
+        one = first_network(net, args, data.shape)
         arrays, text = match_gradients(one, data.train, args, not shows_progress(args))
         if system(args) == "directed":
             cosine = follow_angle(net, data.train, schedule_of(args, net), args.epochs)
@@ -339,6 +335,17 @@ def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
         run.write_text("curves.txt", text)
         print(text, end="", flush=True)
         draw_figures(run.path)
+
+
+def first_network(
+    net: EquilibriumNetwork, args: argparse.Namespace, shape: tuple[int, ...]
+) -> EquilibriumNetwork:
+    """The network itself, or the first of a batch of directed ones: curves are of one network."""
+    if system(args) != "directed":
+        return net
+    alone = build_network(argparse.Namespace(**vars(args) | {"num_net": 1}), shape)
+    alone.take(net, 0)
+    return alone
 
 
 def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
@@ -360,7 +367,7 @@ def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
     order = epoch_order(args.seed, 0, len(split), split.x.device)
     for name, net in loaded_networks(args, data).items():
         found = receipe(
-            net,
+            first_network(net, args, data.shape),
             split,
             args.T,
             args.Kmax,
