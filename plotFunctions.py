@@ -150,7 +150,7 @@ def draw_pairs(axes, x: np.ndarray, corrections: np.ndarray) -> None:
         axes.plot(x, corrections[:, k], "o-", ms=3, color=colour, label=symbol(name))
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, title="from the data on", title_fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def plot_dW(folder: Path) -> list[Path]:  # noqa: N802  (the paper's name)
@@ -169,6 +169,7 @@ def plot_dW(folder: Path) -> list[Path]:  # noqa: N802  (the paper's name)
         from matplotlib.colors import LogNorm
 
         high = np.nanmax(mean)
+        mean = np.maximum(mean, high / 1e4)  # a link that never moved is dark, not white
         image = axes.imshow(
             mean[::-1, ::-1],
             norm=LogNorm(high / 1e3, high),
