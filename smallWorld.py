@@ -136,8 +136,8 @@ class Way:
 
     Args:
         order: (H,), the neurons in the order in which this way keeps them.
-        groups: spans of that order, [(first, last)], each with the spans it reads.
-        rest: (links, 2), pairs (from, to) of places in that order that no block covers.
+        groups: columns in that order that are moved together, each with the columns it reads.
+        rest: (links, 2), pairs (from, to) of places in that order that no product covers.
     """
 
     def __init__(self, order: torch.Tensor, groups: Groups, rest: torch.Tensor):
