@@ -3,5 +3,5 @@
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 for preset in deep-and-sparse deep-or-sparse deep-xor-sparse; do
-    "$PYTHON" main.py --preset "$preset" --num_net 100 "$@"
+    "$PYTHON" main.py --preset "$preset" --num_net 100 --seed 1 "$@"
 done

@@ -9,6 +9,9 @@ for task in and or xor; do
     "$PYTHON" main.py --preset "asym-$task-tuned" --sparse --regularized --init-state 0 \
         --epochs 1000 --num_net 100 --seed 1 "$@"
 done
+for preset in deep-xor-published deep-xor-one-hot; do
+    "$PYTHON" main.py --preset "$preset" --num_net 100 --seed 1 "$@"
+done
 for method in DEEP asymEP; do
     "$PYTHON" main.py --action plotcurves --training-method "$method" --dataset xor --num_net 20 \
         --seed 1 "$@"
