@@ -107,7 +107,8 @@ def plot_accuracy(folder: Path) -> list[Path]:
         best = min(own, key=lambda row: float(row[decides]))
         height = 100 - float(best["test_error"])
         axes.plot(int(best["epoch"]), height, "*", ms=13, color=f"C{k}", mec="k", mew=0.6)
-        axes.annotate(f"{height:.2f} %", (int(best["epoch"]), height), fontsize=8)
+        style = {"xytext": (0, -20 - 12 * k), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(f"{method} {height:.2f} %", (int(best["epoch"]), height), fontsize=8, **style)
     axes.set_xlabel("epoch")
     axes.set_ylabel("accuracy (%)")
     axes.xaxis.get_major_locator().set_params(integer=True)
