@@ -29,6 +29,7 @@ the running mean and variance of batch normalisation, which are part of `state_d
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from netClasses import Lesson
+from parallel import ALONE, Summed, Team
 
 if TYPE_CHECKING:
     from netFunctions import Schedule
@@ -78,18 +80,30 @@ class Dropout(nn.Dropout):
 
     A rate is met to 1e-5 and the units that are kept are scaled by what is really met. It takes
     a third of the time, which was a tenth of an epoch of `conv`.
+
+    axis: of the samples.
     """
+
+    team: Team = ALONE
+
+    def __init__(self, rate: float, axis: int = 0) -> None:
+        super().__init__(rate)
+        self.axis = axis
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0.0:
             return x
         kept = round((1.0 - self.p) * 2**16)  # of all values of 16 bits
-        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-        bits = words.random_(-(2**63), None).view(torch.int16)[: x.numel()]
+        shape = self.team.whole_shape(x.shape, self.axis)
+        n = math.prod(shape)
+        words = torch.empty(-(-n // 4), dtype=torch.int64, device=x.device)
+        bits = words.random_(-(2**63), None).view(torch.int16)[:n]
         mask = (bits < kept - 2**15).to(x.dtype).mul_(2**16 / kept)
-        if not x.is_contiguous():  # channels last: lay the mask out in the same way
-            mask = mask.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
-        return x * mask.view_as(x)
+        if x.is_contiguous():
+            mask = mask.view(shape)
+        else:  # channels last: lay the mask out in the same way
+            mask = mask.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
+        return x * self.team.cut(mask, self.axis)
 
 
 class ToPositions(nn.Module):
@@ -178,6 +192,7 @@ class Classifier(nn.Sequential):
     n_classes: int
     epsilon: float
     l2: float
+    team: Team = ALONE  # the processes that teach it
 
     @property
     def kernels(self) -> list[nn.Parameter]:
@@ -210,7 +225,7 @@ class Stack:
         layer = skip_init(
             nn.Conv2d, channels, filters, KERNEL, stride=stride, padding=1, bias=False
         )
-        self.layers += [layer, nn.ReLU(inplace=True), norm(nn.BatchNorm2d, filters)]
+        self.layers += [layer, nn.ReLU(inplace=True), BatchNorm(filters)]
         self.shape = (filters, *((n - 1) // stride + 1 for n in size))
 
     def locally_connected(self, filters: int, stride: int = 1) -> None:
@@ -218,7 +233,7 @@ class Stack:
         channels, *size = self.shape
         self.need(KERNEL, "locally connected", "a filter")
         layer = LocallyConnected(channels, filters, tuple(size), stride)
-        self.layers += [layer, nn.ReLU(inplace=True), norm(nn.BatchNorm1d, filters)]
+        self.layers += [layer, nn.ReLU(inplace=True), BatchNorm(filters)]
         self.shape = (filters, *layer.size_out)
 
     def pool(self) -> None:
@@ -227,8 +242,8 @@ class Stack:
         self.layers.append(nn.MaxPool2d(2))
         self.shape = (channels, *(n // 2 for n in size))
 
-    def drop(self, rate: float) -> None:
-        self.layers.append(Dropout(rate))
+    def drop(self, rate: float, axis: int = 0) -> None:
+        self.layers.append(Dropout(rate, axis))
 
     def dense(self, n_out: int) -> None:
         """A layer of all-to-all connections; the caller decides on what follows."""
@@ -252,13 +267,42 @@ class Stack:
 LAYERS_BY_KIND = {"locally connected": LocallyConnected, "max-pooling": nn.MaxPool2d}
 
 
-def norm(kind: type[nn.Module], channels: int) -> nn.Module:
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation with Keras's defaults, under which the results were published.
 
     With weights this small the activity before the first normalisation is far below sqrt(eps): eps
     decides how strongly it is magnified, and 1e-5, torch's default, makes another network.
+
+    (batch, channels, ...) or, of `loccon`, (positions, channels, batch). Taught by several
+    processes it takes mean and variance of the whole batch; torch's own layer for that is for GPUs.
     """
-    return kind(channels, eps=1e-3, momentum=0.01)
+
+    team: Team = ALONE
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-3, momentum=0.01)
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        """Any number of dimensions is fine."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.team.alone or not self.training:
+            return super().forward(x)
+        axes = [0, *range(2, x.ndim)]
+        n = self.team.total(x.new_tensor(x.numel() // x.shape[1]))
+        mean = Summed.apply(x.sum(axes), self.team) / n  # (channels,)
+        centred = x - self.along(mean, x)
+        variance = Summed.apply(centred.square().sum(axes), self.team) / n
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        gain = self.weight * (variance + self.eps).rsqrt()
+        return centred * self.along(gain, x) + self.along(self.bias, x)
+
+    def along(self, v: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """A value per channel, in a shape that broadcasts with x."""
+        return v.view(-1, *[1] * (x.ndim - 2))
 
 
 def dense(stack: Stack) -> None:
@@ -281,7 +325,7 @@ def loccon(stack: Stack) -> None:
     stack.layers.append(ToPositions())
     stack.locally_connected(32)
     stack.locally_connected(32, stride=2)
-    stack.drop(0.3)
+    stack.drop(0.3, axis=-1)
     stack.layers.append(FromPositions())
     hidden_and_drop(stack)
 
@@ -360,7 +404,9 @@ def build_classifier(
 # ------------------------------------------------------------------------- the choice and the loss
 
 
-def choose(q: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
+def choose(
+    q: torch.Tensor, epsilon: float, team: Team = ALONE
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose one output unit per sample: the largest, or with probability epsilon a draw.
 
     A draw is from softmax(q), as arg max(q + g), g with the Gumbel distribution: one arg max serves
@@ -373,8 +419,9 @@ def choose(q: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]
         explored: (batch,), bool, where a draw was made.
     """
     q = q.detach()
-    explored = torch.rand(len(q), 1, device=q.device) < epsilon  # (batch, 1)
-    gumbel = torch.empty_like(q).exponential_().log_().neg_()  # (batch, n_classes)
+    shape = team.whole_shape(q.shape)
+    explored = team.cut(torch.rand(shape[0], 1, device=q.device) < epsilon)  # (batch, 1)
+    gumbel = team.cut(q.new_empty(shape).exponential_().log_().neg_())  # (batch, n_classes)
     return torch.where(explored, q + gumbel, q).argmax(1), explored.squeeze(1)
 
 
@@ -421,7 +468,7 @@ def learn_by_brainprop(
         samples whose unit was drawn.
     """
     q = answer_in_training(net, data)
-    chosen, explored = choose(q, net.epsilon)
+    chosen, explored = choose(q, net.epsilon, net.team)
     descend(net, brainprop_loss(q, chosen, target), schedule.lr_tab[0])
     return Lesson(q.detach(), measures={"explored": explored.to(q.dtype).mean()})
 
@@ -471,9 +518,15 @@ def answer_in_training(net: Classifier, data: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def descend(net: Classifier, loss: torch.Tensor, rate: float) -> None:
-    """One step of plain gradient descent on loss + net.l2 * (sum of squares of the kernels)."""
+    """One step of plain gradient descent on loss + net.l2 * (sum of squares of the kernels).
+
+    The loss is the mean over the samples of this process. Through batch normalisation others'
+    losses depend on its activity, so that the shares are weighed before the way back.
+    """
     parameters = list(net.parameters())
-    gradients = torch.autograd.grad(loss, parameters)
+    weight = torch.full_like(loss, net.team.weight)
+    gradients = torch.autograd.grad(loss, parameters, weight)
+    net.team.add_up(gradients)
     if net.l2:
         torch._foreach_mul_(net.kernels, 1.0 - 2.0 * rate * net.l2)
     torch._foreach_add_(parameters, gradients, alpha=-rate)

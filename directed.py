@@ -252,9 +252,9 @@ class DirectedNetwork(EquilibriumNetwork):
 
     def initHidden(self, drive: DirectedDrive, epoch: int = 1) -> Tensors:
         """Layers uniform between 0 and `highest_start`, drawn anew for each epoch."""
-        shape = (len(drive.x), self.n_free)
+        shape = self.team.whole_shape((len(drive.x), self.n_free))
         start = self.highest_start * draw(self.seed, self.n_nets, epoch, STATES, shape)
-        return self.layers(start.to(drive.inputs))
+        return self.layers(self.team.cut(start, 1).to(drive.inputs))
 
     def stepper(self, drive, s, target=None, beta=0.0):
         state = self.pack(s)
@@ -579,8 +579,10 @@ def learn_by_directed(
     nudged = net.run(drive, free.state, schedule.Kmax, target, schedule.beta, net.stop)
     scale = net.scale(schedule.Kmax, schedule.beta, len(data))
     update = net.contrast(drive, free.state, nudged.state, nudged.trace)
-    lost = ~(free.force + nudged.force).isfinite()
-    change = net.adapt(*(scale * v for v in update), epoch=epoch, frozen=lost)
+    dW, dB = (scale * v for v in update)
+    lost = (~(free.force + nudged.force).isfinite()).to(dW)
+    net.team.average([dW, dB, lost])
+    change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0)
     measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
     measures |= {f"{k}_nudged": v for k, v in measures_of(net, nudged, target).items()}
     measures["residual"] = measures.pop("residual_free")
@@ -621,7 +623,7 @@ def measures_of(net: DirectedNetwork, phase: Phase, target: torch.Tensor) -> dic
     return {
         "mse": (output - target).square().sum((1, 2)) / (2 * batch),
         "error": 100 * wrong.to(output).mean(1),
-        "residual": phase.change,
+        "residual": net.team.total(phase.change.square()).sqrt(),
         "force": phase.force / batch,
         "steps": phase.steps.to(output),
     }

@@ -10,6 +10,7 @@ Every run gets its own folder with the options, the numbers, a checkpoint and th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import os
@@ -47,6 +48,17 @@ from netFunctions import (
     train,
 )
 from options import build_parser
+from parallel import (
+    ALONE,
+    LostProcess,
+    Team,
+    first_of_all,
+    form_team,
+    join,
+    launched,
+    local_rank,
+    part,
+)
 from presets import PRESETS
 from runFolder import RunError, RunFolder, createHyperparameterfile, createPath, read_checkpoint
 from smallWorld import SW_INTRA, SmallWorldEP, wire_up
@@ -120,7 +132,10 @@ def build_directed(args: argparse.Namespace, shape: tuple[int, ...]) -> Directed
 
 
 def device_of(args: argparse.Namespace) -> torch.device:
-    return torch.device("cpu" if args.device_label < 0 else f"cuda:{args.device_label}")
+    """The device asked for; of the processes of torchrun each one has a GPU of its own."""
+    if args.device_label < 0:
+        return torch.device("cpu")
+    return torch.device(f"cuda:{local_rank() if launched() else args.device_label}")
 
 
 def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
@@ -182,22 +197,40 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     checkpoint = read_checkpoint(args.resume / "checkpoint.pt") if args.resume else None
     data = load_data(args)
     nets = {method: build_network(args, data.shape) for method in methods_of(args)}
-    title = f"{' and '.join(nets)} training"
-    run = RunFolder(args.resume) if args.resume else new_run(args, argv, title)
-    options = recorded_options(args)
+    team = form_team(device_of(args))
+    if not team.alone and (args.tol or args.stop):
+        raise RunError(
+            "--tol and --stop end a phase by the states of the whole batch, of which each process "
+            "of torchrun has a part: leave them out"
+        )
+    for net in nets.values():
+        join(net, team)
+    if args.resume:
+        run = RunFolder(args.resume)
+    else:
+        title = f"{' and '.join(nets)} training"
+        run = RunFolder(team.first_path(lambda: new_run(args, argv, title).path))
+    options, draws = recorded_options(args), not one_of_many(args) and not team.rank
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
         warn_of_memory(nets, data, schedule)
         train(nets, data, schedule, run, options, checkpoint, not shows_progress(args))
-        if system(args) == "directed":
+        if system(args) == "directed" and not team.rank:
             report_on_directed(nets, data, schedule, run)
     except Stopped as stop:
-        command = shlex.join(["python", "main.py", "--resume", str(run.path)])
-        raise Stopped(stop.signal_number, f"{stop}; go on with: {command}") from None
+        raise Stopped(stop.signal_number, f"{stop}; {how_to_go_on(run.path, team)}") from None
+    except LostProcess as error:
+        draws = False  # torchrun is about to end this process, too
+        raise RunError(f"{error}; {how_to_go_on(run.path, team)}") from None
     finally:
-        if not one_of_many(args):
+        if draws:
             draw_figures(run.path)
+
+
+def how_to_go_on(folder: Path, team: Team = ALONE) -> str:
+    start = "python" if team.alone else f"torchrun --nproc-per-node {team.size}"
+    return f"go on with: {start} {shlex.join(['main.py', '--resume', str(folder)])}"
 
 
 def report_on_directed(nets: dict, data: Dataset, schedule: Schedule, run: RunFolder) -> None:
@@ -205,6 +238,7 @@ def report_on_directed(nets: dict, data: Dataset, schedule: Schedule, run: RunFo
     progress = read_checkpoint(run.path / "checkpoint.pt")["progress"]
     arrays, texts = run.read_arrays(), []
     for method, net in nets.items():
+        join(net, ALONE)
         plan = dataclasses.replace(schedule, epoch=schedule.epochs + 1)  # a start of its own
         found, text = report(net, data.train, plan, progress["history"].get(method, {}))
         arrays |= {f"{method}_{name}": values for name, values in found.items()}
@@ -434,10 +468,21 @@ def device_name(args: argparse.Namespace) -> str:
 
 
 def shows_progress(args: argparse.Namespace) -> bool:
-    return not args.quiet and sys.stderr.isatty()
+    return not args.quiet and sys.stderr.isatty() and first_of_all()
 
 
 def main(argv: list[str]) -> int:
+    if first_of_all():
+        return start(argv)
+    with contextlib.ExitStack() as silence:  # one of the processes of a job speaks for all
+        nowhere = silence.enter_context(open(os.devnull, "w"))
+        silence.enter_context(contextlib.redirect_stdout(nowhere))
+        silence.enter_context(contextlib.redirect_stderr(nowhere))
+        return start(argv)
+
+
+def start(argv: list[str]) -> int:
+    """Do what the command line asks for; return the exit status."""
     args = parse(argv)
     try:
         if args.device_label >= torch.cuda.device_count():
@@ -452,8 +497,10 @@ def main(argv: list[str]) -> int:
         if args.preset:
             print(f"preset {args.preset}: {PRESETS[args.preset].options}")
         many = args.sweep or args.trials > 1 or (args.resume and (args.resume / PLAN).exists())
+        if launched() and (many or args.action != "train"):
+            raise RunError("torchrun is for training one network: start this by python main.py")
         (run_many if many else ACTIONS[args.action])(args, argv)
-    except (DataError, RunError, TrainingError) as error:
+    except (DataError, RunError, TrainingError, LostProcess) as error:
         print(f"main.py: error: {error}", file=sys.stderr)
         return 2
     except Stopped as stop:
@@ -466,4 +513,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    part()
+    sys.exit(status)

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from parallel import ALONE, Team
 from products import add_product, prepare
 
 Tensors = list[torch.Tensor]
@@ -110,6 +111,7 @@ class EquilibriumNetwork(nn.Module):
     reach: list[int]  # per layer, steps before a nudge of the output can show in it
     dt: float
     nudge_gain = 1.0  # the nudge descends so many times half the squared error
+    team: Team = ALONE  # the processes that teach it
 
     def __init__(self) -> None:
         super().__init__()
@@ -271,13 +273,20 @@ class EquilibriumNetwork(nn.Module):
         Returns:
             What a network measures of its own updates, by name; most measure nothing.
         """
+        if not self.team.alone:
+            self.updateWeights(self.computeGradients(drive, s_free, s_nudged, beta), lr_tab)
+            return {}
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
         self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
         return {}
 
     @torch.no_grad()
     def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
-        """Add lr * gradient (an ascent direction) to each weight and its bias."""
+        """Add lr * gradient (an ascent direction) to each weight and its bias.
+
+        Of a network that several processes teach, the gradients become the mean over all of them.
+        """
+        self.team.average(g for pair in gradients for g in pair)
         for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
             for parameter, g in zip(pair, gradient, strict=True):
                 parameter.add_(g, alpha=lr)

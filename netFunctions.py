@@ -26,6 +26,7 @@ from datasets import Dataset, Split
 from directed import learn_by_directed, rest_directed
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from netClasses import EquilibriumNetwork, Lesson, Pairs, Tensors, largest_change, settle_rule
+from parallel import Team
 from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
@@ -192,22 +193,24 @@ LEARNING_RULES = {
 class Particles:
     """The free state of every sample of a split, kept from one pass to the next.
 
-    A batch is a span of places in the order of a pass, which must not change.
+    A batch is a span of places in the order of a pass, which must not change. A process that
+    teaches with others stores its own rows of every batch.
     """
 
     def __init__(self, layers: Tensors | None = None, frozen: bool = False):
-        self.layers = layers  # per layer (n, ...)
+        self.layers = layers  # per layer (n stored here, ...)
         self.frozen = frozen  # read, not written
 
     def start(self, span: slice) -> Tensors | None:
         """Where the batch ended last time, or None before its first."""
         return None if self.layers is None else [layer[span] for layer in self.layers]
 
-    def keep(self, span: slice, state: Tensors, n: int) -> None:
-        """Store where the batch, of a split of n samples, ended."""
+    def keep(self, span: slice, state: Tensors, split: Split, size: int, team: Team) -> None:
+        """Store where a batch ended, one of those of `size` of the split."""
         if self.frozen:
             return
         if self.layers is None:
+            n = len(team.places(len(split), size))
             self.layers = [v.new_zeros(n, *v.shape[1:]) for v in state]
         for layer, v in zip(self.layers, state, strict=True):
             layer[span] = v
@@ -240,20 +243,22 @@ def evaluate(
         particles: where the free phases start, and are kept for the next time.
         order: of the samples, as for `Split.batches`.
     """
-    sums, measured, highest = [], [], None
+    sums, measured, highest, team = [], [], None, net.team
     size = schedule.test_batch_size
-    for k, (data, target) in enumerate(split.batches(size, schedule.dtype, order)):
-        span = slice(k * size, (k + 1) * size)
+    for k, batch in enumerate(split.batches(size, schedule.dtype, order)):
+        data, target = team.deal(*batch)
+        span = team.stored_span(k, size)
         start = particles.start(span) if particles else None
         lesson = LEARNING_RULES[method].test(net, data, target, schedule, start)
         if particles:
-            particles.keep(span, lesson.state, len(split))
+            particles.keep(span, lesson.state, split, size, team)
         top = lesson.output.flatten(0, -2).amax(0)
         highest = top if highest is None else torch.maximum(highest, top)
         sums.append(torch.stack(errors_of(split, lesson.output, target)))
         measured.append((len(data) / len(split), lesson.measures))
-    error, loss = (torch.stack(sums).sum(0) / len(split)).tolist()
-    return Evaluation(error, loss, int((highest <= 0).sum()), combined(measured))
+    error, loss = (team.total(torch.stack(sums).sum(0)) / len(split)).tolist()
+    silent = int((team.highest(highest) <= 0).sum())
+    return Evaluation(error, loss, silent, combined(measured, team))
 
 
 def errors_of(split: Split, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -263,16 +268,16 @@ def errors_of(split: Split, output: torch.Tensor, target: torch.Tensor) -> tuple
     return wrong.sum(-1).nanmean(), squares.sum(-1).nanmean()
 
 
-def combined(measured: list[tuple[float, dict[str, torch.Tensor]]]) -> dict[str, Any]:
+def combined(measured: list[tuple[float, dict[str, torch.Tensor]]], team: Team) -> dict[str, Any]:
     """The measures of all batches as one: the largest residual, else the mean per sample."""
     whole = {}
     for name in measured[0][1]:
         values = torch.stack([measures[name].double() for _, measures in measured])
         if name == "residual":
-            whole[name] = values.amax(0).tolist()
+            whole[name] = team.highest(values.amax(0)).tolist()
         else:
             shares = values.new_tensor([share for share, _ in measured])
-            whole[name] = torch.tensordot(shares, values, 1).tolist()
+            whole[name] = team.total(torch.tensordot(shares, values, 1)).tolist()
     return whole
 
 
@@ -376,10 +381,12 @@ def train(
         nets: method (a key of `LEARNING_RULES`) -> network.
         options: kept in the checkpoint, so that it can be read without the folder.
         checkpoint: what `read_checkpoint` returned of the same run; its weights are loaded.
+        run: of several processes that teach together only the first one's is written to.
     Returns:
         The rows of metrics.csv.
     Raises:
-        TrainingError: a loss is not finite.
+        TrainingError: a loss is not finite, or a batch has fewer samples than there are processes.
+        LostProcess: one of those has ended.
         Stopped: by a signal; the checkpoint goes on from the next batch.
         RunError: a file cannot be written.
     """
@@ -413,7 +420,8 @@ class Training:
         options: dict[str, Any],
     ) -> None:
         self.nets, self.data, self.schedule, self.run = nets, data, schedule, run
-        self.options = options
+        self.options, self.team = options, next(iter(nets.values())).team
+        check_shares(self.team, data, schedule)
         self.progress = Progress()
         self.best: dict[str, dict[str, torch.Tensor]] = {}  # weights of the best epoch
         self.particles = {method: (Particles(), Particles()) for method in nets}  # train, test
@@ -431,17 +439,35 @@ class Training:
             net.load_state_dict(checkpoint["weights"][method])
             stored = checkpoint["particles"].get(method, (None, None))
             self.particles[method] = tuple(
-                Particles(layers and [v.to(device) for v in layers]) for layers in stored
+                Particles(self.team.own_part(layers and [v.to(device) for v in layers], size))
+                for layers, (_, size) in zip(stored, self.passes, strict=True)
             )
+
+    @property
+    def passes(self) -> list[tuple[int, int]]:
+        """Samples and batch size of a pass over the training and over the test data."""
+        plan = self.schedule
+        sizes = (plan.batch_size, plan.test_batch_size)
+        return list(zip((len(self.data.train), len(self.data.test)), sizes, strict=True))
 
     def save(self, now: bool = True) -> None:
         """Write all there is; unless `now`, only if that takes a small share of the time."""
         started = time.perf_counter()
-        if not now and started - self.saved_at < self.cost_of_saving / SHARE_OF_SAVING:
+        if not now:
+            now = started - self.saved_at >= self.cost_of_saving / SHARE_OF_SAVING
+            now = self.team.first_says(now, self.data.train.x.device)
+        if not now:
+            return
+        particles = {
+            method: tuple(
+                self.team.joined(p.layers, *one) for p, one in zip(both, self.passes, strict=True)
+            )
+            for method, both in self.particles.items()
+        }
+        if self.team.rank:
             return
         self.run.write_metrics(self.progress.rows)
         self.run.write_arrays(self.fixed | measured_arrays(self.nets, self.progress))
-        particles = {m: tuple(p.layers for p in both) for m, both in self.particles.items()}
         self.run.write_checkpoint(
             {
                 "options": self.options,
@@ -465,12 +491,28 @@ class Training:
             self.save()
             raise
         except TrainingError:  # the weights are spoilt, the rows are not
-            self.run.write_metrics(progress.rows)
+            if not self.team.rank:
+                self.run.write_metrics(progress.rows)
             raise
         if progress.enter(row, self.schedule):
             self.best[method] = copied(net.state_dict())
         print(epoch_line(row, self.schedule.epochs, self.data.unit), flush=True)
         warn_of_traps(progress, method, self.schedule)
+
+
+def check_shares(team: Team, data: Dataset, schedule: Schedule) -> None:
+    """Raise TrainingError where a batch has nothing for one of the processes."""
+    parts = [("--batch-size", data.train, schedule.batch_size)]
+    parts.append(("--test-batch-size", data.test, schedule.test_batch_size))
+    if data.validation is not None:
+        parts.append(("--test-batch-size", data.validation, schedule.test_batch_size))
+    for option, split, size in parts:
+        last = min(size, (len(split) - 1) % size + 1, len(split))
+        if last < team.size:
+            raise TrainingError(
+                f"{option} {min(size, len(split))}: a batch of {last} samples cannot be shared by "
+                f"{team.size} processes"
+            )
 
 
 def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -520,22 +562,26 @@ class Epoch(NamedTuple):
         with bar:
             first, schedule = progress.batch, self.schedule
             batches = train.batches(schedule.batch_size, schedule.dtype, self.order, first)
-            for k, (x, target) in enumerate(batches, first):
+            for k, batch in enumerate(batches, first):
+                x, target = self.net.team.deal(*batch)
                 lesson = self.teach(k, x, target, int(draws[k]))
                 error, loss = errors_of(train, lesson.output, target)
-                for name, value in {"error": error, "loss": loss, **lesson.measures}.items():
+                values, signal_number = self.net.team.pool(
+                    {"error": error, "loss": loss}, lesson.measures, stop.signal_number
+                )
+                for name, value in values.items():
                     if name not in record:
                         record[name] = value.new_zeros(n_batches, *value.shape)
                     record[name][k] = value
                 bar.update()
                 if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
                     check_finite(record["loss"][: k + 1], self.schedule.epoch, self.method)
-                if stop.signal_number:
+                if signal_number:
                     progress.batch = k + 1
                     progress.record = {name: v.cpu() for name, v in record.items()}
                     progress.seconds = time.perf_counter() - started
                     where = f"epoch {self.schedule.epoch} ({self.method}), batch {k + 1}"
-                    raise Stopped(stop.signal_number, f"stopped after {where} of {n_batches}")
+                    raise Stopped(signal_number, f"stopped after {where} of {n_batches}")
         progress.record = {name: v.cpu() for name, v in record.items()}
         return self.row(progress.record, started)
 
@@ -552,11 +598,12 @@ class Epoch(NamedTuple):
         torch.manual_seed(draw)
         if schedule.random_sign and draw % 2:
             schedule = dataclasses.replace(schedule, beta=-schedule.beta)
-        span = slice(k * schedule.batch_size, (k + 1) * schedule.batch_size)
+        team, size = self.net.team, schedule.batch_size
+        span = team.stored_span(k, size)
         start = particles.start(span) if schedule.persistent else None
         lesson = LEARNING_RULES[self.method].learn(self.net, x, target, schedule, start)
         if schedule.persistent:
-            particles.keep(span, lesson.state, len(self.data.train))
+            particles.keep(span, lesson.state, self.data.train, size, team)
         return lesson
 
     def row(self, record: dict[str, torch.Tensor], started: float) -> dict[str, Any]:
@@ -584,11 +631,11 @@ class Epoch(NamedTuple):
 
     def training_error(self) -> float:
         """Error on the training data of the network as it is now."""
-        particles = None
-        if self.schedule.persistent:
-            particles = Particles(self.particles[0].layers, frozen=True)
-        train = self.data.train
-        return evaluate(self.net, train, self.schedule, self.method, particles, self.order).error
+        particles, train, team, plan = None, self.data.train, self.net.team, self.schedule
+        if plan.persistent:
+            layers = team.joined(self.particles[0].layers, len(train), plan.batch_size)
+            particles = Particles(team.own_part(layers, plan.test_batch_size), frozen=True)
+        return evaluate(self.net, train, plan, self.method, particles, self.order).error
 
 
 def batch_draws(seed: int, epoch: int, n_batches: int) -> np.ndarray:

@@ -460,7 +460,7 @@ class SmallWorldEP(EquilibriumNetwork):
             getattr(self, f"moved{i}").add_(dW.abs())
         self.n_moved += 1
         free = self.joined(s_free)
-        saturated = torch.stack([(free == 0).sum(), (free == 1).sum()])
+        saturated = self.team.total(torch.stack([(free == 0).sum(), (free == 1).sum()]))
         return {"correction": self.corrections(gradients), "saturated": saturated}
 
     def corrections(self, gradients: Pairs) -> torch.Tensor:

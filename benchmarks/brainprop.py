@@ -32,6 +32,7 @@ from training import SHARE_OF_INK, positive_int, relative_error, timed  # noqa: 
 from brainprop import (  # noqa: E402
     ARCHITECTURES,
     BATCH_SIZE,
+    BatchNorm,
     FlattenImages,
     FromPositions,
     LocallyConnected,
@@ -96,7 +97,7 @@ def plain_twin(net):
             plain.weight.data.copy_(layer.weight.detach())
         elif isinstance(layer, LocallyConnected):
             plain = PlainLocallyConnected(layer)
-        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        elif isinstance(layer, BatchNorm):
             channels = layer.num_features
             plain = nn.BatchNorm2d(channels, layer.eps, layer.momentum)
         elif isinstance(layer, nn.Dropout):

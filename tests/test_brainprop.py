@@ -15,6 +15,7 @@ import brainprop
 from brainprop import (
     ARCHITECTURES,
     EPSILON,
+    BatchNorm,
     ChannelsLast,
     Classifier,
     Dropout,
@@ -104,7 +105,7 @@ def test_published_loss_gradients_and_update(golden, monkeypatch, kind, choice, 
         assert error(by_z, z) < bound
 
     explored = torch.zeros(len(chosen), dtype=torch.bool)
-    monkeypatch.setattr(brainprop, "choose", lambda q, epsilon: (chosen, explored))
+    monkeypatch.setattr(brainprop, "choose", lambda q, epsilon, team: (chosen, explored))
     lesson = learn_by_brainprop(net, data, target, rate(golden["learning_rate"].item()))
     assert relative_error(lesson.output, golden[f"{kind}_a"]) < bound
     for name, kernel in zip(LAYERS[kind], net.kernels, strict=True):
@@ -394,14 +395,14 @@ def test_published_layers(architecture):
     hidden = {
         "dense": ["Flatten"] + 3 * ["Linear", "ReLU"],
         "conv": ["ChannelsLast"]
-        + 2 * ["Conv2d", "ReLU", "BatchNorm2d"]
+        + 2 * ["Conv2d", "ReLU", "BatchNorm"]
         + ["FlattenImages", "Dropout"],
         "loccon": ["ToPositions"]
-        + 2 * ["LocallyConnected", "ReLU", "BatchNorm1d"]
+        + 2 * ["LocallyConnected", "ReLU", "BatchNorm"]
         + ["Dropout", "FromPositions"],
         "deep": ["ChannelsLast"]
-        + 2 * (2 * ["Conv2d", "ReLU", "BatchNorm2d"] + ["MaxPool2d", "Dropout"])
-        + 3 * ["Conv2d", "ReLU", "BatchNorm2d"]
+        + 2 * (2 * ["Conv2d", "ReLU", "BatchNorm"] + ["MaxPool2d", "Dropout"])
+        + 3 * ["Conv2d", "ReLU", "BatchNorm"]
         + ["MaxPool2d", "Dropout", "FlattenImages"],
     }[architecture]
     top = [] if architecture == "dense" else ["Linear", "ReLU", "Dropout"]
@@ -412,7 +413,7 @@ def test_published_layers(architecture):
     for layer in net:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             assert layer.bias is None
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(layer, BatchNorm):
             assert layer.eps == 1e-3 and layer.momentum == 0.01
 
 

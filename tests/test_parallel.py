@@ -1,0 +1,192 @@
+"""Several processes teach what one process teaches; started by torchrun, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from commands import ROOT, run
+from torch import nn
+
+from brainprop import BatchNorm, build_classifier
+from main import main
+from parallel import ALONE, Team, join
+
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed")
+
+COMMON = "--dtype float64 --quiet --threads 1 --seed 3"
+CASES = {  # odd batch sizes, so that the shares are unequal
+    "energy-based EP and BPTT": "--dataset digits --size_tab 10 16 64 --T 6 --Kmax 3 "
+    "--batch-size 101 --benchmark --train-error full",
+    "prototypical, persistent": "--dataset digits --discrete --size_tab 10 16 12 64 --lr_tab 0.1 "
+    "--T 6 --Kmax 3 --batch-size 101 --beta-sign random --persistent --train-error full",
+    "convolutional": "--dataset digits --C_tab 4 1 --Fconv 3 --lr_tab 0.1 --T 6 --Kmax 3 "
+    "--batch-size 101 --benchmark",
+    "small world": "--dataset wine --network-type SW_no_intra --size_tab 3 10 10 10 13 --T 20 "
+    "--Kmax 5 --batch-size 5 --train-error full",
+    "DEEP": "--training-method DEEP --dataset xor --T 50 --Kmax 50 --num_net 3 --sparse",
+    "asymmetric EP": "--training-method asymEP --dataset digits --T 20 --Kmax 20 --num_net 2",
+    "conv, BrainProp and EBP": "--dataset digits --architecture conv --benchmark "
+    "--epsilon 0.3 --epochs 1",
+    "loccon": "--dataset digits --architecture loccon --training-method BrainProp --epochs 1 "
+    "--batch-size 101",
+    "deep": "--dataset digits --architecture deep --training-method BrainProp --epochs 1",
+}
+LONG = "--dataset digits --size_tab 10 64 64 --T 60 --Kmax 10 --persistent --epochs 3"
+LONG += " --dtype float64 --quiet --threads 1"
+
+
+def torchrun(n: int, program: Path, *words: object) -> list[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(n)]
+    return [*command, "--standalone", str(program), *map(str, words)]
+
+
+def several_runs(place: Path, command: list[str]) -> None:
+    lines = [
+        f"--epochs 2 {case} {COMMON} --results-dir '{place / name}'" for name, case in CASES.items()
+    ]
+    done = subprocess.run([*command, json.dumps(lines)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def checkpoint_in(place: Path) -> dict:
+    (path,) = place.glob("*/*/*/checkpoint.pt")
+    return torch.load(path, weights_only=True)
+
+
+def largest_difference(a, b) -> float:
+    """Between two checkpoints, whatever they are made of; what is no number must be the same."""
+    if isinstance(a, torch.Tensor):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        parts = [largest_difference(a[name], b[name]) for name in a if name != "seconds"]
+        return max(parts, default=0.0)
+    if isinstance(a, list | tuple):
+        return max((largest_difference(v, w) for v, w in zip(a, b, strict=True)), default=0.0)
+    if isinstance(a, float):
+        return abs(a - b)
+    assert a == b
+    return 0.0
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """One folder of results by one process, one by two of them."""
+    place, program = tmp_path_factory.mktemp("teams"), Path(__file__).with_name("teamRuns.py")
+    several_runs(place / "one", [sys.executable, str(program)])
+    several_runs(place / "two", torchrun(2, program))
+    return place
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_teach_what_one_teaches(results, name):
+    one, two = (checkpoint_in(results / number / name) for number in ("one", "two"))
+    for part in ("weights", "particles", "best", "progress"):
+        assert largest_difference(one[part], two[part]) < 1e-6, part
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    place = tmp_path_factory.mktemp("undisturbed")
+    run(*LONG.split(), "--results-dir", place)
+    return checkpoint_in(place)
+
+
+@pytest.mark.parametrize("whom", ["worker", "job"])
+def test_a_job_that_was_ended_goes_on(tmp_path, undisturbed, whom):
+    command = torchrun(2, ROOT / "main.py", *LONG.split(), "--results-dir", tmp_path)
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("*/*/*/checkpoint.pt")):
+        assert job.poll() is None
+        time.sleep(0.05)
+    if whom == "worker":
+        os.kill(last_child(job.pid), signal.SIGKILL)
+    else:
+        job.terminate()
+    said, message = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert said.count("results in") == 1  # one process speaks
+    reason = "another process of this job has ended" if whom == "worker" else "stopped after epoch"
+    (folder,) = tmp_path.glob("*/*/*")
+    assert reason in message
+    assert f"torchrun --nproc-per-node 2 main.py --resume {folder}" in message
+    run("--resume", folder, "--quiet", "--threads", 1)  # one process finishes it
+    finished = checkpoint_in(tmp_path)
+    for part in ("weights", "particles", "progress"):
+        assert largest_difference(finished[part], undisturbed[part]) < 1e-6, part
+
+
+def last_child(pid: int) -> int:
+    """The child process that was started last; Linux tells by /proc."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    if not path.exists():
+        pytest.skip("no /proc to find a process of the job in")
+    return int(path.read_text().split()[-1])
+
+
+def test_a_mistake_is_told_once(tmp_path):
+    words = ["--dataset", "digits", "--batch-size", 1, "--results-dir", tmp_path]
+    done = subprocess.run(torchrun(2, ROOT / "main.py", *words), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.count("main.py: error") == 1
+    assert "--batch-size 1: a batch of 1 samples cannot be shared by 2 processes" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["--action receipe", "--trials 2"])
+def test_torchrun_is_for_training(monkeypatch, capsys, words):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # how a process knows who has started it
+    monkeypatch.setenv("RANK", "0")
+    assert main(["--dataset", "digits", *words.split()]) == 2
+    assert "torchrun is for training one network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["--tol 0.1", "--training-method DEEP --stop 0.1"])
+def test_a_phase_ends_alike_for_all(monkeypatch, capsys, words):
+    monkeypatch.setattr("main.form_team", lambda device: Team(0, 2))
+    assert main(["--dataset", "digits", *words.split()]) == 2
+    assert "--tol and --stop end a phase by the states of the whole" in capsys.readouterr().err
+
+
+def test_shares_are_all_there_is():
+    for size in (1, 2, 3, 7):
+        for n in (7, 8, 100):
+            rows = [list(range(n))[Team(rank, size).share(n)] for rank in range(size)]
+            assert sum(rows, []) == list(range(n))
+            assert max(map(len, rows)) - min(map(len, rows)) <= 1
+        places = torch.cat([Team(rank, size).places(50, 15) for rank in range(size)])
+        assert places.sort().values.tolist() == list(range(50))
+
+
+def test_stored_spans_are_what_places_says():
+    team, order = Team(1, 2), torch.arange(50)
+    stored = order[team.places(50, 15)]
+    for k in range(4):
+        batch = order[15 * k : 15 * (k + 1)]
+        assert stored[team.stored_span(k, 15)].tolist() == batch[team.share(len(batch))].tolist()
+
+
+def test_alone_nothing_is_shared():
+    x = torch.randn(5, 3)
+    assert ALONE.deal(x)[0] is x
+    assert ALONE.cut(x) is x
+    assert ALONE.total(x) is x
+    assert ALONE.whole_shape(x.shape) == [5, 3]
+    assert ALONE.weight == 1.0
+
+
+def test_every_layer_joins():
+    net, team = build_classifier("conv", (1, 8, 8), 10), Team(0, 2)
+    assert all(module.team is ALONE for module in net if hasattr(module, "team"))
+    join(net, team)
+    assert net.team is team
+    assert {layer.team for layer in net if isinstance(layer, nn.Dropout | BatchNorm)} == {team}
