@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from brainprop import ARCHITECTURES, BATCH_SIZE
-from manyRuns import PLAN
+from manyRuns import PLAN, option_name
 from options import METHODS, Parser, build_parser
 from presets import PRESETS, listing
 from runFolder import RunError, read_checkpoint, read_options
@@ -37,6 +37,9 @@ DEFAULT_RATES = {  # the papers' rates (Ernoult et al. 2019, Table 1) by system 
     ("convolutional", 3): [0.015, 0.035, 0.15],
 }
 FREE_WHEN_RESUMING = {"resume", "epochs", "data_dir", "device_label", "threads", "quiet"}
+FREE_WHEN_RESUMING |= {"tensorboard"}
+OF_MANY_RUNS = {"jobs", "backend", "scheduler"}
+FREE_WHEN_RESUMING |= OF_MANY_RUNS | {"dry_run"}
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -51,8 +54,23 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if args.list_presets:
         print(listing())
         sys.exit(0)
+    if args.print_completion:
+        print(completion(parser, args.print_completion))
+        sys.exit(0)
     check(parser, args, typed_options(argv))
     return args
+
+
+def completion(parser: Parser, shell: str) -> str:
+    """What a shell must read to complete the options and their values."""
+    try:
+        import shtab
+    except ImportError:
+        parser.error("--print-completion needs the package shtab: pip install shtab")
+    for action in parser._actions:
+        if action.type is Path:
+            action.complete = shtab.FILE
+    return shtab.complete(parser, shell)
 
 
 def published_words(parser: Parser, argv: list[str]) -> list[str]:
@@ -125,7 +143,7 @@ def words_of(parser: Parser, options: dict[str, Any]) -> list[str]:
 
 def spelling(parser: Parser, dest: str) -> str:
     """How the option that sets `args.dest` is typed."""
-    names = {action.dest: action.option_strings[0] for action in parser._actions}
+    names = {a.dest: a.option_strings[0] for a in parser._actions if a.option_strings}
     if dest not in names:
         parser.error(f"the record has an option {dest!r} that this program does not know")
     return names[dest]
@@ -148,7 +166,7 @@ def system(args: argparse.Namespace) -> str:
 
 MEASURES = {"plotcurves", "receipe", "recipe"}  # actions that compare EP with BPTT
 TRAINING = {"epochs", "lr_tab", "training_method", "benchmark", "resume", "train_error"}
-TRAINING |= {"beta_sign"}
+TRAINING |= {"beta_sign", "tensorboard"}
 FOLLOWED = {"epochs", "training_method"}  # directed EP is trained while its angle is measured
 UNUSED_BY_ACTION = {
     "train": {"curves", "save_full", "batches"},
@@ -204,6 +222,11 @@ DEFAULTS = {  # of options that depend on the system; "" is for all the others
 
 def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
     """End the program if options contradict each other; settle defaults that depend on others."""
+    if args.action == "report":
+        check_report(parser, typed)
+        return
+    if args.folders:
+        parser.error(f"unrecognized arguments: {' '.join(map(str, args.folders))}")
     kind = system(args)
     for name in sorted(UNUSED[kind]):
         if name in typed or getattr(args, name) != parser.get_default(name):
@@ -228,7 +251,9 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
         wrong = ", ".join(spelling(parser, name) for name in sorted(typed - FREE_WHEN_RESUMING))
         parser.error(f"--resume goes on with the recorded options: {wrong} cannot be changed")
     check_sweeps(parser, args.sweep or [])
-    if args.action == "evaluate" and args.load is None:
+    check_many(parser, args, typed)
+    swept = {option_name(sweep[0]) for sweep in args.sweep or []}
+    if args.action == "evaluate" and args.load is None and "load" not in swept:
         parser.error("--action evaluate needs --load FILE, the checkpoint to test")
     if args.action == "train" and args.load is not None:
         parser.error("--load is for evaluate, plotcurves and receipe; --resume goes on training")
@@ -244,15 +269,41 @@ def check(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
         parser.error("--N_H has several values: a complete graph takes one, --layered one a layer")
 
 
+def check_report(parser: Parser, typed: set[str]) -> None:
+    """A report is of folders; the other options are for runs."""
+    for name in sorted(typed - {"action", "folders", "results_dir", "quiet"}):
+        parser.error(f"{spelling(parser, name)} is not used by --action report")
+
+
 def check_sweeps(parser: Parser, sweeps: list[list[str]]) -> None:
     """Every sweep names an option that a run has, and values; the runs check what they are."""
-    for option, *values in sweeps:
-        name = option.lstrip("-").replace("-", "_")
-        known = {action.dest for action in parser._actions}
-        if name not in known - NOT_RECORDED - {"seed", "help"}:
+    known = {option_name(text): a.dest for text, a in parser._option_string_actions.items()}
+    names = [known.get(option_name(option), "help") for option, *_ in sweeps]
+    for name, (option, *values) in zip(names, sweeps, strict=True):
+        if name in NOT_RECORDED | {"seed", "help", "results_dir"}:
             parser.error(f"--sweep {option}: there is no such option to sweep")
         if not values:
             parser.error(f"--sweep {option} needs the values to run with")
+        if names.count(name) > 1:
+            parser.error(f"--sweep {option} is given twice: give all its values at once")
+
+
+def check_many(parser: Parser, args: argparse.Namespace, typed: set[str]) -> None:
+    """How many runs are done at a time, and where, fits together."""
+    asked = sorted(typed & OF_MANY_RUNS)
+    if asked and not typed & {"trials", "sweep"} and not is_many(args):
+        parser.error(f"--{asked[0]} is for many runs: add --trials N or --sweep OPTION V1 V2 ...")
+    if args.backend == "dask" and args.scheduler is None:
+        parser.error("--backend dask needs --scheduler ADDRESS, as `dask scheduler` prints it")
+    if args.backend != "dask" and args.scheduler is not None:
+        parser.error("--scheduler is for --backend dask")
+    if args.backend == "dask" and "jobs" in typed:
+        parser.error("--jobs is for --backend loky: a Dask cluster does a run per worker at a time")
+
+
+def is_many(args: argparse.Namespace) -> bool:
+    """The command stands for runs in a common folder."""
+    return bool(args.sweep or args.trials > 1 or (args.resume and (args.resume / PLAN).exists()))
 
 
 def settle_defaults(args: argparse.Namespace, kind: str) -> None:
@@ -327,10 +378,16 @@ NOT_RECORDED = {
     "resume",
     "preset",
     "list_presets",
+    "print_completion",
     "quiet",
     "sweep",
     "trials",
+    "jobs",
+    "backend",
+    "scheduler",
+    "dry_run",
     "folder",
+    "folders",
     "n_out",
 }
 

@@ -169,6 +169,20 @@ def hold_out(data: Dataset, share: float, seed: int) -> Dataset:
     return data._replace(train=train, validation=validation)
 
 
+def some_of(data: Dataset, n: int, seed: int) -> Dataset:
+    """Keep n training samples, drawn at random; the test data stay as they are.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    total = len(data.train)
+    if n > total:
+        raise DataError(f"--train-samples {n}: {data.name} has {total} training samples")
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    kept = order[:n].sort().values.to(data.train.y.device)
+    return data._replace(train=replace(data.train, x=data.train.x[kept], y=data.train.y[kept]))
+
+
 def choose_test(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices for training and for testing, the same `share` of every class, in mixed order.
 

@@ -358,6 +358,17 @@ def table_of(arrays: dict[str, np.ndarray]) -> str:
     return "\n".join(lines)
 
 
+def means_of(arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    """What either action measured, by name: means over layers or weights, and mini-batches.
+
+    The relative RMSE of neurons and synapses is of `compare_processes` only.
+    """
+    kinds = {"rmse_neurons": "rmse_S", "rmse_synapses": "rmse_T"}
+    found = {name: arrays[key][:, 0] for name, key in kinds.items() if key in arrays}
+    found |= {name: arrays[name] for name in Agreement._fields}
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
 class Recipe(NamedTuple):
     """What `receipe` measures. Arrays are (mini-batches, weights)."""
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Train networks without backpropagation, from the command line.
 
     python main.py --dataset digits --epochs 10                    # energy-based EP, no download
@@ -17,6 +18,8 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +29,46 @@ import plotFunctions
 from brainprop import build_classifier, keep_freed_memory
 from commandLine import (
     fit_to_data,
+    is_many,
     methods_of,
     parse,
     recorded_options,
     system,
+    typed_options,
 )
-from datasets import DataError, Dataset, Split, hold_out, load_dataset, one_hot, random_dataset
+from datasets import (
+    DataError,
+    Dataset,
+    Split,
+    hold_out,
+    load_dataset,
+    one_hot,
+    random_dataset,
+    some_of,
+)
 from directed import DEEP, AsymmetricEP, DirectedNetwork, Plasticity
 from directedReport import follow_angle, predictions, report
-from gradientMatching import compare_processes, free_trajectory, receipe, settling, table_of
-from manyRuns import PLAN, Run, plan_runs, read_plan, run_all, single_words, write_plan
+from gradientMatching import (
+    compare_processes,
+    free_trajectory,
+    means_of,
+    receipe,
+    settling,
+    table_of,
+)
+from manyRuns import (
+    ASK_FOR_MANY,
+    WHERE,
+    Run,
+    enter_results,
+    forget_statuses,
+    missing_runs,
+    plan_runs,
+    read_plan,
+    sole_program,
+    split_words,
+    write_plan,
+)
 from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
 from netFunctions import (
     Particles,
@@ -60,8 +93,20 @@ from parallel import (
     part,
 )
 from presets import PRESETS
+from report import write_report
 from runFolder import RunError, RunFolder, createHyperparameterfile, createPath, read_checkpoint
+from scalars import Scalars
 from smallWorld import SW_INTRA, SmallWorldEP, wire_up
+from workers import (
+    HandOut,
+    StopAll,
+    connect,
+    on_cluster,
+    on_this_machine,
+    perform,
+    results_of,
+    sent_as_code,
+)
 
 
 def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> EquilibriumNetwork:
@@ -186,6 +231,8 @@ def load_data(args: argparse.Namespace) -> Dataset:
         data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
     if args.one_hot and data.train.task == "bits":
         data = one_hot(data)
+    if args.train_samples:
+        data = some_of(data, args.train_samples, args.seed)
     if args.validation and args.validation != "test" and args.action == "train":
         data = hold_out(data, float(args.validation), args.seed)
     args.n_out = data.n_classes
@@ -215,7 +262,10 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
         warn_of_memory(nets, data, schedule)
-        train(nets, data, schedule, run, options, checkpoint, not shows_progress(args))
+        watch = None
+        if args.tensorboard and not team.rank:
+            watch = Scalars(run.path, checkpoint["progress"]["epoch"] if checkpoint else 1).add
+        train(nets, data, schedule, run, options, checkpoint, not shows_progress(args), watch)
         if system(args) == "directed" and not team.rank:
             report_on_directed(nets, data, schedule, run)
     except Stopped as stop:
@@ -293,10 +343,16 @@ def draw_figures(path: Path) -> None:
         print(f"  python {path / 'plotFunctions.py'}", file=sys.stderr)
 
 
-def new_run(args: argparse.Namespace, argv: list[str], title: str) -> RunFolder:
-    """Take a folder and write down what is going to be run."""
+def new_run(args: argparse.Namespace, argv: list[str], title: str, part: str = "") -> RunFolder:
+    """Take a folder and write down what is going to be run.
+
+    Args:
+        part: of one run among many, a folder inside its own.
+    """
     if one_of_many(args):
-        run = RunFolder(args.folder)
+        run = RunFolder(args.folder / part)
+        if part:
+            run.path.mkdir(exist_ok=True)
     else:
         run = RunFolder(createPath(args.results_dir, model_name(args), device_name(args)))
     title = f"{title}, {system(args)} network, {args.dataset}"
@@ -323,6 +379,11 @@ def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, Equili
     return nets
 
 
+def part_of(nets: dict, name: str) -> str:
+    """The folder for one network of several that are loaded."""
+    return name if len(nets) > 1 else ""
+
+
 def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Particles]:
     """By method, where the free phases of the test data ended; none for other data."""
     if not args.persistent:
@@ -336,27 +397,34 @@ def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Parti
 
 def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
-    particles = stored_particles(args, data)
-    for name, net in loaded_networks(args, data).items():
-        method = name.split(",")[0]
+    particles, nets = stored_particles(args, data), loaded_networks(args, data)
+    for name, net in nets.items():
+        method, plan = name.split(",")[0], schedule_of(args, net)
         if system(args) == "directed":
-            plan = dataclasses.replace(schedule_of(args, net), epoch=args.epochs + 1)
+            plan = dataclasses.replace(plan, epoch=args.epochs + 1)
             print(predictions(net, data.test, plan))
             print(report(net, data.test, plan, {})[1], end="")
-            continue
-        result = evaluate(net, data.test, schedule_of(args, net), method, particles.get(method))
+        result = evaluate(net, data.test, plan, method, particles.get(method))
         of = f" of {len(data.test)} samples" if data.unit == "%" else f" ({data.unit})"
         print(
             f"{name}: test error {number(result.error, data.unit).strip()}{of}, "
             f"loss {result.loss:.4f}"
-            + "".join(f", {name} {value:.1e}" for name, value in result.measures.items())
+            + "".join(
+                f", {name} {value:.1e}"
+                for name, value in result.measures.items()
+                if isinstance(value, float)  # not one of each directed network
+            )
         )
+        if one_of_many(args):
+            run = new_run(args, argv, f"evaluation of {args.load}, {name}", part_of(nets, name))
+            run.write_measures(name, {"test_error": result.error, "loss": result.loss})
 
 
 def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
-    for name, net in loaded_networks(args, data).items():
-        run = new_run(args, argv, f"EP against BPTT step by step, {name}")
+    nets = loaded_networks(args, data)
+    for name, net in nets.items():
+        run = new_run(args, argv, f"EP against BPTT step by step, {name}", part_of(nets, name))
         print(f"results in {run.path}", flush=True)
         started = time.perf_counter()
         one = first_network(net, args, data.shape)
@@ -367,8 +435,10 @@ def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
         text += f"{time.perf_counter() - started:.1f} s\n"
         run.write_arrays(arrays)
         run.write_text("curves.txt", text)
+        run.write_measures(name, means_of(arrays))
         print(text, end="", flush=True)
-        draw_figures(run.path)
+        if not one_of_many(args):
+            draw_figures(run.path)
 
 
 def first_network(
@@ -399,7 +469,8 @@ def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
     data = load_data(args)
     split = data.train
     order = epoch_order(args.seed, 0, len(split), split.x.device)
-    for name, net in loaded_networks(args, data).items():
+    nets = loaded_networks(args, data)
+    for name, net in nets.items():
         found = receipe(
             first_network(net, args, data.shape),
             split,
@@ -412,46 +483,119 @@ def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
             order,
             quiet=not shows_progress(args),
         )
-        run = new_run(args, argv, f"sign agreement of EP and BPTT, {name}")
+        run = new_run(args, argv, f"sign agreement of EP and BPTT, {name}", part_of(nets, name))
         text = f"{found.table()}\n{found.advice(args.T, args.Kmax)}\n"
         run.write_text("receipe.txt", text)
         run.write_arrays(found.arrays())
+        run.write_measures(name, means_of(found.arrays()))
         print(f"{text}results in {run.path}")
 
 
 def run_many(args: argparse.Namespace, argv: list[str]) -> None:
     """Run the action for every seed and swept value, each in a folder of its own."""
-    folder, more = args.resume, []
-    if folder:
-        runs = read_plan(folder)
-        more = [word for word in argv if word not in ("--resume", str(folder))]
-    else:
-        load_data(args)
-        seeds = range(args.seed, args.seed + args.trials)
-        runs = plan_runs(single_words(argv), args.sweep or [], seeds)
-        for run in runs:
-            parse(run.words)
-        folder = createPath(args.results_dir, model_name(args), device_name(args), "Runs")
-        write_plan(folder, runs)
-    print(f"{len(runs)} runs in {folder}", flush=True)
-
-    def start(run: Run, path: Path) -> None:
-        path.mkdir(exist_ok=True)
-        stopped = (path / "checkpoint.pt").exists()
-        words = [*(["--resume", str(path)] if stopped else run.words), *more]
-        one = parse(words)
-        one.folder = path
-        ACTIONS[one.action](one, words)
-
-    try:
-        run_all(folder, runs, start, (DataError, RunError, TrainingError))
-    except Stopped as stop:
-        command = shlex.join(["python", "main.py", "--resume", str(folder)])
-        raise Stopped(stop.signal_number, f"stopped; go on with: {command}") from None
-    finally:
-        RunFolder(folder).copy_plotting()
-        draw_figures(folder)
+    runs, more = runs_of(args, argv)
+    first, *_ = [parse([*run.words, *more]) for run in runs]
+    with contextlib.ExitStack() as stack:
+        hand_out, where = stack.enter_context(hands(args))
+        folder = args.resume or new_group(first, runs)
+        stack.enter_context(sole_program(folder))
+        stop = stack.enter_context(StopAll())
+        missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
+        forget_statuses(folder, missing)
+        tasks = {run.name: (run.words, more, str((folder / run.name).resolve())) for run in missing}
+        results = results_of(hand_out, sent_as_code(Path.cwd()), tasks, folder, stop)
+        print(f"{len(runs)} runs in {folder}, {len(runs) - len(tasks)} of them done", flush=True)
+        print(f"{where}, {first.threads} thread(s) each", flush=True)
+        summary = enter_results(folder, runs, results, not shows_progress(args))
+    draw_figures(folder)
+    if stop.signal_number:
+        again = ["python", "main.py", "--resume", str(folder), *split_words(argv, WHERE)[0]]
+        raise Stopped(stop.signal_number, f"stopped; go on with: {shlex.join(again)}")
     print((folder / "summary.md").read_text(encoding="utf-8"), end="")
+    if summary.n_failed == len(runs):
+        raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")
+
+
+def runs_of(args: argparse.Namespace, argv: list[str]) -> tuple[list[Run], list[str]]:
+    """The runs that a command line stands for, and the options that it adds to planned ones.
+
+    Each has one thread unless --threads says otherwise, since sums depend on their number: what
+    comes out is the same however many runs there are at a time.
+    """
+    words = split_words(build_parser().same_spelling(argv), ASK_FOR_MANY)[1]
+    if args.resume:
+        return read_plan(args.resume), words
+    if not args.threads:
+        words = [*split_words(words, {"--threads"})[1], "--threads", "1"]
+    seeds = range(args.seed, args.seed + args.trials)
+    return plan_runs(words, args.sweep or [], seeds), []
+
+
+@contextlib.contextmanager
+def hands(args: argparse.Namespace) -> Iterator[tuple[HandOut, str]]:
+    """How runs are handed out (workers.results_of), and a word to people about it."""
+    if args.backend == "loky":
+        where = f"{args.jobs} at a time on {os.cpu_count()} core(s)"
+        yield partial(on_this_machine, args.jobs), where
+        return
+    with connect(args.scheduler) as client:
+        where = f"{len(client.nthreads())} worker(s) of {args.scheduler}"
+        yield partial(on_cluster, client), where
+
+
+def new_group(first: argparse.Namespace, runs: list[Run]) -> Path:
+    """Take a folder for many runs, of which the first has these options, and write their plan."""
+    load_data(first)
+    folder = createPath(first.results_dir, model_name(first), device_name(first), "Runs")
+    RunFolder(folder).copy_plotting()
+    write_plan(folder, runs)
+    return folder
+
+
+def words_of_one(words: list[str], more: list[str], folder: Path) -> list[str]:
+    """The command line of a run among many: to begin it, or to go on where it was stopped."""
+    stopped = (folder / "checkpoint.pt").exists()
+    return [*(["--resume", str(folder)] if stopped else words), *more]
+
+
+def run_one(words: list[str], more: list[str], folder: str, directory: str) -> str:
+    """Do a run among many, in any process; return how it ended (workers.perform).
+
+    Args:
+        words: its command line. more: what goes on with planned runs, such as --data-dir.
+        folder: where its results belong. directory: where relative paths start.
+    """
+    place = Path(folder)
+
+    def action() -> None:
+        with contextlib.chdir(directory):
+            chosen = words_of_one(words, more, place)
+            args = parse(chosen)
+            args.folder = place
+            prepare(args)
+            ACTIONS[args.action](args, chosen)
+
+    return perform(action, place)
+
+
+def print_commands(args: argparse.Namespace, argv: list[str]) -> None:
+    """Print the commands that would be run, a line each."""
+    lines = [split_words(build_parser().same_spelling(argv), {"--dry-run"})[1]]
+    if is_many(args):
+        runs, more = runs_of(args, argv)
+        folder = args.resume or Path()
+        if args.resume:
+            runs = missing_runs(folder, runs, again="epochs" in typed_options(more))
+        lines = [words_of_one(run.words, more, folder / run.name) for run in runs]
+    for words in lines:
+        parse(words)
+    for words in lines:
+        print(shlex.join(["python", "main.py", *words]))
+
+
+def run_report(args: argparse.Namespace, argv: list[str]) -> None:
+    for path in write_report(args.folders or [args.results_dir]):
+        print(path)
 
 
 ACTIONS = {
@@ -460,6 +604,7 @@ ACTIONS = {
     "plotcurves": run_curves,
     "receipe": run_receipe,
     "recipe": run_receipe,
+    "report": run_report,
 }
 
 
@@ -481,25 +626,32 @@ def main(argv: list[str]) -> int:
         return start(argv)
 
 
+def prepare(args: argparse.Namespace) -> None:
+    """Set up this process for a run."""
+    if args.device_label >= torch.cuda.device_count():
+        raise RunError(
+            f"--device-label {args.device_label}: this machine has "
+            f"{torch.cuda.device_count()} CUDA device(s), counted from 0; -1 is the CPU"
+        )
+    if system(args) == "feedforward" and args.device_label < 0:
+        keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+
 def start(argv: list[str]) -> int:
     """Do what the command line asks for; return the exit status."""
     args = parse(argv)
     try:
-        if args.device_label >= torch.cuda.device_count():
-            raise RunError(
-                f"--device-label {args.device_label}: this machine has "
-                f"{torch.cuda.device_count()} CUDA device(s), counted from 0; -1 is the CPU"
-            )
-        if system(args) == "feedforward" and args.device_label < 0:
-            keep_freed_memory()
-        if args.threads:
-            torch.set_num_threads(args.threads)
+        prepare(args)
+        if launched() and (is_many(args) or args.action != "train"):
+            raise RunError("torchrun is for training one network: start this by python main.py")
+        if args.dry_run:
+            print_commands(args, argv)
+            return 0
         if args.preset:
             print(f"preset {args.preset}: {PRESETS[args.preset].options}")
-        many = args.sweep or args.trials > 1 or (args.resume and (args.resume / PLAN).exists())
-        if launched() and (many or args.action != "train"):
-            raise RunError("torchrun is for training one network: start this by python main.py")
-        (run_many if many else ACTIONS[args.action])(args, argv)
+        (run_many if is_many(args) else ACTIONS[args.action])(args, argv)
     except (DataError, RunError, TrainingError, LostProcess) as error:
         print(f"main.py: error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
 """The same command over seeds and values: one run folder each, and a table of what came out.
 
-    python main.py --preset wine_5layer_swni --trials 20
+    python main.py --preset wine_5layer_swni --trials 20 --jobs 2
     python main.py --preset mnist_5layer_swni --epochs 1 --sweep bypass_p 0 0.01 0.1 --trials 3
     python main.py --resume results/.../Runs-1                # only what is missing
 
@@ -9,22 +9,28 @@ A folder `Runs-<n>` holds the runs, runs.json (what each is), summary.csv and su
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import io
 import itertools
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
-from runFolder import RunError, write_whole
+from runFolder import RunError, write_rows, write_whole
+from workers import DONE, FAILED, STATUS, lock, status_of
 
 PLAN = "runs.json"
-MEASURES = ("train_error", "test_error", "best_test_error", "log_spread", "seconds")
+WHERE = {"--jobs", "--backend", "--scheduler"}
+ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}
+MEASURES = ("epochs", "train_error", "test_error", "best_test_error", "best_epoch")
+MEASURES += ("rmse_neurons", "rmse_synapses", "same_sign", "both_zero", "cosine")
+MEASURES += ("log_spread", "seconds")
 
 
 class Run(NamedTuple):
@@ -39,30 +45,39 @@ def plan_runs(argv: list[str], sweeps: list[list[str]], seeds: range) -> list[Ru
     """Every combination of the swept values with every seed, seeds running fastest.
 
     Args:
-        argv: the command line, without --sweep, --trials and --seed.
+        argv: the command line of a single run, without --seed.
         sweeps: [option, value, value, ...] each; a value may be several words joined by commas.
+    Raises:
+        RunError: two runs would be the same.
     """
-    names = [sweep[0].lstrip("-").replace("-", "_") for sweep in sweeps]
-    runs = []
+    names = [option_name(sweep[0]) for sweep in sweeps]
+    runs: dict[str, Run] = {}
     for *chosen, seed in itertools.product(*(sweep[1:] for sweep in sweeps), seeds):
         values = dict(zip(names, chosen, strict=True)) | {"seed": str(seed)}
         words = list(argv)
         for name, value in values.items():
             words += [f"--{name}", *value.split(",")]
-        label = ",".join(f"{name}={value}" for name, value in values.items())
-        runs.append(Run(label.replace("/", "_"), values, words))
-    return runs
+        label = ",".join(f"{name}={value}" for name, value in values.items()).replace("/", "_")
+        if label in runs:
+            raise RunError(f"--sweep asks for the run {label} twice")
+        runs[label] = Run(label, values, words)
+    return list(runs.values())
 
 
-def single_words(argv: list[str]) -> list[str]:
-    """The command line without the options that ask for many runs."""
-    kept, inside = [], False
+def option_name(text: str) -> str:
+    """An option as it is named in a table: lr_tab for --lr-tab."""
+    return text.lstrip("-").replace("-", "_")
+
+
+def split_words(argv: list[str], names: set[str]) -> tuple[list[str], list[str]]:
+    """Of a command line these options with their values, and the rest."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    rest = True
     for word in argv:
         if word.startswith("--"):
-            inside = word.split("=")[0] in ("--sweep", "--trials", "--seed")
-        if not inside:
-            kept.append(word)
-    return kept
+            rest = word.split("=")[0] not in names
+        parts[rest].append(word)
+    return parts
 
 
 def write_plan(folder: Path, runs: list[Run]) -> None:
@@ -76,32 +91,100 @@ def read_plan(folder: Path) -> list[Run]:
         raise RunError(f"{folder / PLAN} cannot be read as a plan of runs ({error})") from None
 
 
-def run_all(
-    folder: Path, runs: list[Run], start: Callable[[Run, Path], None], errors: tuple[type, ...]
-) -> list[dict[str, Any]]:
-    """Run what is not done yet; a run that fails is recorded and does not stop the others.
+@contextlib.contextmanager
+def sole_program(folder: Path) -> Iterator[None]:
+    """Keep other programs from working at the same runs.
+
+    Raises:
+        RunError: one is doing so, or the folder cannot be written.
+    """
+    try:
+        plan = (folder / PLAN).open("a", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write in {folder} ({error.strerror})") from None
+    with plan:
+        if not lock(plan, wait=False):
+            raise RunError(f"another program is at work in {folder}")
+        yield
+
+
+def missing_runs(folder: Path, runs: list[Run], again: bool) -> list[Run]:
+    """The runs that are not done; all of them, if they are to go on for more epochs."""
+    return [run for run in runs if again or status_of(folder / run.name) != DONE]
+
+
+def forget_statuses(folder: Path, runs: list[Run]) -> None:
+    """Let runs begin as if for the first time.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        for run in runs:
+            (folder / run.name / STATUS).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write in {folder} ({error.strerror})") from None
+
+
+def enter_results(
+    folder: Path, runs: list[Run], results: Iterable[tuple[str, str]], quiet: bool
+) -> Summary:
+    """Write the summary after every run that ends, with a line and a progress bar for people.
 
     Args:
-        start: called with a run and its folder; goes on if the folder is there already.
-        errors: exceptions that mean the run failed for a reason told in one sentence.
-    Returns:
-        The rows of summary.csv: a row per run and method.
+        results: the name and the status of each run as it ends.
+    Raises:
+        RunError: the summary cannot be written.
     """
-    finished = {row["run"] for row in read_rows(folder / "summary.csv") if row["status"] == "done"}
-    failed: dict[str, str] = {}
-    rows = write_summary(folder, runs, finished, failed)
-    for k, run in enumerate(runs, 1):
-        if run.name in finished:
-            continue
-        print(f"run {k} of {len(runs)}: {run.name}", flush=True)
-        try:
-            start(run, folder / run.name)
-            finished.add(run.name)
-        except errors as error:
-            failed[run.name] = str(error)
-            print(f"failed: {error}", flush=True)
-        rows = write_summary(folder, runs, finished, failed)
-    return rows
+    summary = Summary(folder, runs)
+    summary.write()
+    total, before = len(runs), len(summary.statuses)
+    with tqdm(total=total, initial=before, unit="run", disable=quiet, dynamic_ncols=True) as bar:
+        for n_ended, (name, status) in enumerate(results, before + 1):
+            summary.enter(name, status)
+            tqdm.write(f"{n_ended} of {total}  {name}: {summary.line(name)}")
+            bar.update()
+            summary.write()
+    return summary
+
+
+class Summary:
+    """What has come out of many runs: summary.csv and summary.md."""
+
+    def __init__(self, folder: Path, runs: list[Run]) -> None:
+        self.folder, self.runs = folder, runs
+        self.statuses: dict[str, str] = {}
+        self.rows: dict[str, list[dict[str, Any]]] = {}  # by run
+        for run in runs:
+            if status_of(folder / run.name) == DONE:
+                self.enter(run.name, DONE)
+
+    def enter(self, name: str, status: str) -> None:
+        """Take up how a run has ended, and its results if it is done."""
+        self.statuses[name] = status
+        self.rows[name] = outcome(self.folder / name) if status == DONE else []
+
+    def line(self, name: str) -> str:
+        """How a run has ended, for people."""
+        rows = [row for row in self.rows[name] if "test_error" in row]
+        errors = [f"{row['method']} test error {float(row['test_error']):.4g}" for row in rows]
+        return ", ".join([self.statuses[name], *errors])
+
+    def write(self) -> None:
+        """Write both files; apart from `seconds` they depend on nothing but the commands."""
+        rows = []
+        for run in self.runs:
+            if run.name in self.statuses:
+                about = {"run": run.name, **run.values, "status": self.statuses[run.name]}
+                rows += [about | row | run.values for row in self.rows[run.name] or [{}]]
+        names = list(dict.fromkeys(name for row in rows for name in row)) or ["run", "status"]
+        write_rows(self.folder / "summary.csv", names, rows)
+        swept = list(self.runs[0].values)[:-1]
+        write_whole(self.folder / "summary.md", tables(rows, swept).encode())
+
+    @property
+    def n_failed(self) -> int:
+        return sum(status.startswith(FAILED) for status in self.statuses.values())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -112,29 +195,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_summary(
-    folder: Path, runs: list[Run], finished: set[str], failed: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Write summary.csv and summary.md from what is in the run folders."""
-    rows = []
-    for run in runs:
-        if run.name in failed:
-            rows.append({"run": run.name, **run.values, "status": f"failed: {failed[run.name]}"})
-        elif run.name in finished:
-            about = {"run": run.name, **run.values, "status": "done"}
-            rows += [about | row for row in outcome(folder / run.name) or [{}]]
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["run", "status"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(folder / "summary.csv", text.getvalue().encode())
-    write_whole(folder / "summary.md", table(rows, list(runs[0].values)[:-1]).encode())
-    return rows
-
-
 def outcome(folder: Path) -> list[dict[str, Any]]:
-    """Last and best epoch of a run, a row per method."""
+    """What a run has brought: of training a row per method, of other actions one per network."""
+    trained = last_and_best(folder)
+    if trained:
+        return trained
+    return [row for path in sorted(folder.glob("**/measures.csv")) for row in read_rows(path)]
+
+
+def last_and_best(folder: Path) -> list[dict[str, Any]]:
+    """Last and best epoch of a training, a row per method."""
     metrics, found = read_rows(folder / "metrics.csv"), []
     for method in dict.fromkeys(row["method"] for row in metrics):
         own = [row for row in metrics if row["method"] == method]
@@ -164,23 +234,53 @@ def log_spread(folder: Path, method: str) -> float | None:
         return float(arrays[key].mean()) if key in arrays else None
 
 
-def table(rows: list[dict[str, Any]], swept: list[str]) -> str:
-    """Mean ± standard deviation over the seeds for each setting and method, as markdown."""
+def tables(rows: list[dict[str, Any]], swept: list[str]) -> str:
+    """summary.md: mean ± standard deviation over the seeds, and of two sweeps the grid."""
     done = [row for row in rows if "method" in row]
-    groups: dict[tuple, list[dict[str, Any]]] = {}
-    for row in done:
-        groups.setdefault((*(row[name] for name in swept), row["method"]), []).append(row)
     shown = [name for name in MEASURES if any(name in row for row in done)]
-    lines = [
-        "| " + " | ".join([*swept, "method", "n", "epochs", *shown]).replace("_", " ") + " |",
-        "|" + "---|" * (len(swept) + 3 + len(shown)),
-    ]
-    for key, own in groups.items():
-        cells = [*key, str(len(own)), own[0]["epochs"]]
-        cells += [spread_of([float(row[name]) for row in own if name in row]) for name in shown]
-        lines.append("| " + " | ".join(cells) + " |")
-    n_failed = sum(row["status"].startswith("failed") for row in rows)
-    return "\n".join(lines) + "\n" + (f"\n{n_failed} run(s) failed.\n" if n_failed else "")
+    text = table(grouped(done, [*swept, "method"]), swept, shown)
+    if len(swept) == 2 and shown:
+        measure = "test_error" if "test_error" in shown else shown[0]
+        for method, own in grouped(done, ["method"]).items():
+            text += f"\n{measure}, {method[0]}\n\n".replace("_", " ")
+            text += grid(own, *swept, measure)
+    n_failed = sum(row["status"].startswith(FAILED) for row in rows)
+    return text + (f"\n{n_failed} run(s) failed.\n" if n_failed else "")
+
+
+def grouped(rows: list[dict[str, Any]], names: list[str]) -> dict[tuple, list[dict[str, Any]]]:
+    """Rows by what they have under these names, in their order."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
+
+
+def table(groups: dict[tuple, list[dict[str, Any]]], swept: list[str], shown: list[str]) -> str:
+    """A line for each setting and method, as markdown."""
+    lines = [[*swept, "method", "n", *shown]]
+    lines += [[*key, str(len(own)), *(cell(own, m) for m in shown)] for key, own in groups.items()]
+    return markdown(lines)
+
+
+def grid(rows: list[dict[str, Any]], down: str, across: str, measure: str) -> str:
+    """One measure over two swept options, a line for each value of the first."""
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    found = grouped(rows, [down, across])
+    lines = [[f"{down} \\ {across}", *columns]]
+    for value in dict.fromkeys(row[down] for row in rows):
+        lines.append([value, *(cell(found.get((value, c), []), measure) for c in columns)])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A table whose first line are the headings."""
+    text = ["| " + " | ".join(cells) + " |" for cells in lines]
+    return "\n".join([text[0].replace("_", " "), "|" + "---|" * len(lines[0]), *text[1:]]) + "\n"
+
+
+def cell(rows: list[dict[str, Any]], measure: str) -> str:
+    return spread_of([float(row[measure]) for row in rows if measure in row])
 
 
 def spread_of(values: list[float]) -> str:

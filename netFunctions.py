@@ -205,12 +205,11 @@ class Particles:
         """Where the batch ended last time, or None before its first."""
         return None if self.layers is None else [layer[span] for layer in self.layers]
 
-    def keep(self, span: slice, state: Tensors, split: Split, size: int, team: Team) -> None:
-        """Store where a batch ended, one of those of `size` of the split."""
+    def keep(self, span: slice, state: Tensors, n: int) -> None:
+        """Store where the batch ended, of n samples that are stored here."""
         if self.frozen:
             return
         if self.layers is None:
-            n = len(team.places(len(split), size))
             self.layers = [v.new_zeros(n, *v.shape[1:]) for v in state]
         for layer, v in zip(self.layers, state, strict=True):
             layer[span] = v
@@ -251,7 +250,7 @@ def evaluate(
         start = particles.start(span) if particles else None
         lesson = LEARNING_RULES[method].test(net, data, target, schedule, start)
         if particles:
-            particles.keep(span, lesson.state, split, size, team)
+            particles.keep(span, lesson.state, team.n_stored(len(split), size))
         top = lesson.output.flatten(0, -2).amax(0)
         highest = top if highest is None else torch.maximum(highest, top)
         sums.append(torch.stack(errors_of(split, lesson.output, target)))
@@ -374,6 +373,7 @@ def train(
     options: dict[str, Any] | None = None,
     checkpoint: dict[str, Any] | None = None,
     quiet: bool = True,
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train each network by its method, epoch by epoch in turn, and record every epoch.
 
@@ -382,6 +382,7 @@ def train(
         options: kept in the checkpoint, so that it can be read without the folder.
         checkpoint: what `read_checkpoint` returned of the same run; its weights are loaded.
         run: of several processes that teach together only the first one's is written to.
+        watch: called with each new row of metrics.csv.
     Returns:
         The rows of metrics.csv.
     Raises:
@@ -401,7 +402,9 @@ def train(
                 if index < progress.method:
                     continue
                 if not progress.is_over(method):
-                    state.teach(method, stop, quiet)
+                    row = state.teach(method, stop, quiet)
+                    if watch is not None:
+                        watch(row)
                 progress.move_on(index, len(nets))
                 state.save(now=False)
     state.save()
@@ -480,8 +483,8 @@ class Training:
         self.saved_at = time.perf_counter()
         self.cost_of_saving = self.saved_at - started
 
-    def teach(self, method: str, stop: StopRequest, quiet: bool) -> None:
-        """Run an epoch of one method and enter what came out."""
+    def teach(self, method: str, stop: StopRequest, quiet: bool) -> dict[str, Any]:
+        """Run an epoch of one method and enter what came out; return its row of metrics.csv."""
         net, progress = self.nets[method], self.progress
         plan = self.schedule.at(progress.epoch)
         epoch = Epoch(net, method, self.data, plan, self.particles[method], quiet)
@@ -498,6 +501,7 @@ class Training:
             self.best[method] = copied(net.state_dict())
         print(epoch_line(row, self.schedule.epochs, self.data.unit), flush=True)
         warn_of_traps(progress, method, self.schedule)
+        return row
 
 
 def check_shares(team: Team, data: Dataset, schedule: Schedule) -> None:
@@ -603,7 +607,7 @@ class Epoch(NamedTuple):
         start = particles.start(span) if schedule.persistent else None
         lesson = LEARNING_RULES[self.method].learn(self.net, x, target, schedule, start)
         if schedule.persistent:
-            particles.keep(span, lesson.state, self.data.train, size, team)
+            particles.keep(span, lesson.state, team.n_stored(len(self.data.train), size))
         return lesson
 
     def row(self, record: dict[str, torch.Tensor], started: float) -> dict[str, Any]:

@@ -115,15 +115,29 @@ def add_actions(parser: Parser) -> None:
     group = parser.add_argument_group("what to do")
     group.add_argument(
         "--action",
-        choices=["train", "plotcurves", "receipe", "recipe", "evaluate"],
+        choices=["train", "plotcurves", "receipe", "recipe", "evaluate", "report"],
         default="train",
         help="train; plotcurves: EP's updates beside BPTT's gradients, step by step; receipe: "
-        "share of synapses where their signs agree; evaluate: test a checkpoint",
+        "share of synapses where their signs agree; evaluate: test a checkpoint; report: all "
+        "results beside the papers' figures",
+    )
+    group.add_argument(
+        "folders",
+        type=Path,
+        nargs="*",
+        metavar="FOLDER",
+        help="what a report reads, and everything below; the first one gets it; left out: "
+        "--results-dir",
     )
     group.add_argument(
         "--preset", metavar="NAME", choices=list(PRESETS), help="options of a published experiment"
     )
     group.add_argument("--list-presets", action="store_true", help="print the presets and end")
+    group.add_argument(
+        "--print-completion",
+        choices=["bash", "zsh"],
+        help="print what makes a shell complete the options of ./main.py, and end (needs shtab)",
+    )
 
 
 def add_data(parser: Parser) -> None:
@@ -134,6 +148,12 @@ def add_data(parser: Parser) -> None:
         help="what is learnt; left out: mnist, for the curves of the toy model random",
     )
     group.add_argument("--data-dir", type=Path, default=Path("data"), help="where the data are")
+    group.add_argument(
+        "--train-samples",
+        type=positive_int,
+        metavar="N",
+        help="learn from so many only, drawn with --seed: for a first look",
+    )
     group.add_argument(
         "--image-size", type=positive_int, metavar="PIXELS", help="side of the images of a folder"
     )
@@ -381,6 +401,22 @@ def add_runs(parser: Parser) -> None:
         help="a run per value of the option, a list joined by commas; several sweeps make a grid",
     )
     group.add_argument(
+        "--jobs", type=positive_int, default=1, metavar="J", help="so many of many runs at a time"
+    )
+    group.add_argument(
+        "--backend",
+        choices=["loky", "dask"],
+        default="loky",
+        help="where many runs are done: on this machine, or by the workers (--nthreads 1) of a "
+        "Dask cluster, which must see the same files under the same paths",
+    )
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://10.0.0.1:8786"
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="print the commands that would be run, and end"
+    )
+    group.add_argument(
         "--resume", type=Path, metavar="FOLDER", help="go on with a stopped run, or many of them"
     )
     group.add_argument(
@@ -395,7 +431,12 @@ def add_runs(parser: Parser) -> None:
         "--device-label", type=device_label, default=-1, metavar="N", help="CUDA device, -1: CPU"
     )
     group.add_argument(
-        "--threads", type=natural, default=0, metavar="N", help="of the CPU; 0: torch's choice"
+        "--threads",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="of the CPU; 0: torch's choice, of many runs 1 each, so that their results are the "
+        "same with every --jobs",
     )
     group.add_argument(
         "--dtype",
@@ -412,6 +453,11 @@ def add_runs(parser: Parser) -> None:
         type=not_negative,
         default=0.0,
         help="end a phase when no unit moves more in a step; 0: never",
+    )
+    group.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the numbers of metrics.csv for TensorBoard, too (needs tensorboard)",
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 

@@ -166,6 +166,12 @@ class Team:
         n = own.stop - own.start
         return slice(k * n, (k + 1) * n)
 
+    def n_stored(self, n: int, batch_size: int) -> int:
+        """How many samples this process stores in a pass over n."""
+        whole, last = divmod(n, batch_size)
+        own, own_last = self.share(batch_size), self.share(last)
+        return whole * (own.stop - own.start) + own_last.stop - own_last.start
+
     def places(self, n: int, batch_size: int) -> torch.Tensor:
         """The places, in a pass over n samples, of what this process stores."""
         spans = [range(a, min(a + batch_size, n)) for a in range(0, n, batch_size)]

@@ -420,15 +420,20 @@ def swept_options(rows: list[dict[str, str]]) -> list[str]:
     return names[1 : names.index("seed")]
 
 
+def group_of(row: dict[str, str], options: list[str]) -> str:
+    """The swept values and the method of a run, as a label."""
+    return ", ".join([f"{name} {row[name]}" for name in options] + [row["method"]])
+
+
 def plot_trials(folder: Path) -> list[Path]:
     """Test error per epoch over the seeds: mean, and a band of one standard deviation."""
-    rows = read_summary(folder)
+    rows = [row for row in read_summary(folder) if row.get("epochs")]
     if not rows:
         return []
     groups: dict[str, list[np.ndarray]] = {}
     for row in rows:
         own = [r for r in read_metrics(folder / row["run"]) if r["method"] == row["method"]]
-        label = ", ".join([f"{name} {row[name]}" for name in swept_options(rows)] + [row["method"]])
+        label = group_of(row, swept_options(rows))
         groups.setdefault(label, []).append(np.array([float(r["test_error"]) for r in own]))
     unit = str(read_arrays(folder / rows[0]["run"]).get("error_unit", "%"))
     figure = new_figure(figsize=(6.5, 4.2))
@@ -456,7 +461,7 @@ def plot_sweep(folder: Path) -> list[Path]:
 
     Below, where they are recorded, the corrections per pair of layers; Gammell et al. 2021, fig. 4.
     """
-    rows = read_summary(folder)
+    rows = [row for row in read_summary(folder) if row.get("epochs")]
     options = swept_options(rows) if rows else []
     if len(options) != 1 or not all(is_number(row[options[0]]) for row in rows):
         return []
@@ -492,6 +497,55 @@ def plot_sweep(folder: Path) -> list[Path]:
     panels[-1].set_xscale("log" if (values >= 0).all() and values[-1] > 0 else "linear")
     panels[-1].set_xlabel(option.replace("_", " ") + (" (leftmost: 0)" if values[0] == 0 else ""))
     return save(figure, folder, "sweep")
+
+
+def plot_measures(folder: Path) -> list[Path]:
+    """What actions other than training have measured: mean, and a band of a standard deviation.
+
+    A panel per measure, against the swept number or, if there is no such, a dot per seed.
+    """
+    rows = [row for row in read_summary(folder) if not row.get("epochs")]
+    if not rows:
+        return []
+    options, names = swept_options(rows), list(rows[0])
+    measures = names[names.index("method") + 1 :]
+    swept = len(options) == 1 and all(is_number(row[options[0]]) for row in rows)
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row["method"] if swept else group_of(row, options), []).append(row)
+    across, down = min(3, len(measures)), -(-len(measures) // 3)
+    figure = new_figure(figsize=(PANEL[0] * across, PANEL[1] * down + 0.2 * len(groups)))
+    for k, measure in enumerate(measures):
+        axes = figure.add_subplot(down, across, k + 1)
+        for n, (label, own) in enumerate(groups.items()):
+            if swept:
+                draw_over_option(axes, own, options[0], measure, label)
+            else:
+                draw_over_seeds(axes, own, measure, f"{label}, n = {len(own)}", f"C{n}")
+        unit = " (%)" if measure in ("same_sign", "both_zero") else ""
+        axes.set_ylabel(measure.replace("_", " ") + unit)
+        axes.grid(alpha=0.3)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=7)
+    return save(figure, folder, "measures")
+
+
+def draw_over_option(axes, rows, option: str, measure: str, label: str) -> None:
+    values = np.array(sorted({float(row[option]) for row in rows}))
+    mean, std = over_seeds(rows, option, values, lambda row: float(row[measure]))
+    (line,) = axes.plot(values, mean, "o-", ms=3, label=label)
+    axes.fill_between(values, mean - std, mean + std, color=line.get_color(), alpha=0.2)
+    axes.set_xlabel(option.replace("_", " "))
+
+
+def draw_over_seeds(axes, rows, measure: str, label: str, colour: str) -> None:
+    values = np.array([float(row[measure]) for row in rows])
+    mean, std = values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
+    axes.plot([int(row["seed"]) for row in rows], values, "o", ms=3, color=colour)
+    axes.axhline(mean, color=colour, lw=1, label=label)
+    axes.axhspan(mean - std, mean + std, color=colour, alpha=0.2, lw=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("seed")
 
 
 def is_number(text: str) -> bool:
@@ -687,6 +741,7 @@ FIGURES = (
     plot_Hist,
     plot_trials,
     plot_sweep,
+    plot_measures,
     plot_below,
 )
 

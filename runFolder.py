@@ -7,6 +7,7 @@ and moved there; nothing that is read back needs unpickling.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -37,11 +38,23 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
+        why = f"cannot write {path} ({error.strerror or error})"
+        if not path.parent.is_dir():
+            raise RunError(f"{why}: its folder was removed while the program ran") from error
         raise RunError(
-            f"cannot write {path} ({error.strerror or error}): what was written before is intact; "
-            "make room or choose another --results-dir"
+            f"{why}: what was written before is intact; make room or choose another --results-dir"
         ) from error
+
+
+def write_rows(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
+    """Write a CSV file with these columns; what a row does not have stays empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def createPath(results_dir: str | Path, model: str, device: str, kind: str = "Trial") -> Path:
@@ -138,12 +151,13 @@ class RunFolder:
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write metrics.csv: a row per epoch and method; what only some runs measure is last."""
-        text = io.StringIO()
         extra = [name for row in rows[:1] for name in row if name not in METRICS]
-        writer = csv.DictWriter(text, METRICS + extra, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_whole(self.path / "metrics.csv", text.getvalue().encode())
+        write_rows(self.path / "metrics.csv", METRICS + extra, rows)
+
+    def write_measures(self, network: str, measures: dict[str, Any]) -> None:
+        """Write measures.csv: what an action other than training has found out of a network."""
+        row = {"method": network, **measures}
+        write_rows(self.path / "measures.csv", list(row), [row])
 
     def write_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Write results.npz, the arrays behind the figures."""

@@ -24,6 +24,7 @@ from datasets import (  # noqa: E402
     Split,
     choose_test,
     load_dataset,
+    some_of,
 )
 
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -594,3 +595,14 @@ def test_unknown_name_lists_the_known_ones():
 def test_data_are_moved_to_the_device():
     data = load_dataset("digits", None, device="meta")
     assert {t.device.type for s in (data.train, data.test) for t in (s.x, s.y)} == {"meta"}
+
+
+def test_some_of_the_training_samples():
+    data = load_dataset("digits", None)
+    some, same, other = (some_of(data, 100, seed) for seed in (1, 1, 2))
+    assert len(some.train) == len(some.train.x) == 100
+    assert some.test is data.test
+    assert torch.equal(some.train.x, same.train.x) and torch.equal(some.train.y, same.train.y)
+    assert not torch.equal(some.train.y, other.train.y)
+    with pytest.raises(DataError, match="--train-samples 1501: digits has 1500 training samples"):
+        some_of(data, 1501, 1)

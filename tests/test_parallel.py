@@ -163,8 +163,10 @@ def test_shares_are_all_there_is():
             rows = [list(range(n))[Team(rank, size).share(n)] for rank in range(size)]
             assert sum(rows, []) == list(range(n))
             assert max(map(len, rows)) - min(map(len, rows)) <= 1
-        places = torch.cat([Team(rank, size).places(50, 15) for rank in range(size)])
-        assert places.sort().values.tolist() == list(range(50))
+        places = [Team(rank, size).places(50, 15) for rank in range(size)]
+        assert torch.cat(places).sort().values.tolist() == list(range(50))
+        counts = [Team(rank, size).n_stored(50, 15) for rank in range(size)]
+        assert counts == list(map(len, places))
 
 
 def test_stored_spans_are_what_places_says():

@@ -1,0 +1,399 @@
+"""Reads result folders for the report: what was asked, what came out, what is wrong with the rest.
+
+    found = read_results([Path("results")])
+    found.runs, found.unfinished, found.unreadable
+
+Nothing is unpickled and nothing is written. A folder that is broken becomes a `Problem`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import io
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from brainprop import ARCHITECTURES
+from commandLine import UNUSED_BY_ACTION, methods_of, system
+from gradientMatching import Agreement, Settling
+from manyRuns import PLAN
+from netFunctions import Schedule
+from options import METHODS, build_parser
+from plotFunctions import best_network, neuron_kinds
+from runFolder import METRICS, RunError
+
+RUN_FILES = {"hyperparameters.json", "hyperparameters.txt", "metrics.csv", "results.npz"}
+RUN_FILES |= {"checkpoint.pt"}
+BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError)
+BROKEN += (MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+LARGEST = 8e6  # bytes of an array that is read; curves stored with --save-full may be gigabytes
+PER_NETWORK = ("learnt", "learnt_epoch", "final_mse", "final_sparsity", "stable", "log_spread")
+OF_GRAPH = ("W", "admissible", "patterns", "targets")
+QUARTILES = (25, 50, 75)
+MOST_POINTS = 64  # of a line in a chart
+
+
+class Problem(NamedTuple):
+    """A folder that is no finished run, and why in a sentence."""
+
+    folder: Path
+    reason: str
+
+
+class Graph(NamedTuple):
+    """The weights (n, n) of one directed network, from row to column, and what its neurons are."""
+
+    weights: np.ndarray
+    kinds: list[str]  # input, one, hidden or output
+
+
+class Run(NamedTuple):
+    """One run folder."""
+
+    folder: Path
+    title: str
+    options: dict[str, Any]  # all of them, those that the record does not have by default
+    system: str  # as `commandLine.system` calls it
+    command: str
+    commit: str
+    machine: str  # with device, threads and versions
+    started: float  # seconds since 1970, 0: unknown
+    unit: str  # of the errors
+    rows: dict[str, list[dict[str, float]]]  # by method, an entry per epoch
+    arrays: dict[str, np.ndarray]  # the small ones of results.npz
+    graphs: dict[str, Graph]  # by method, the best network's
+
+
+class Plan(NamedTuple):
+    """A folder of many runs: what is swept there, and the values of each run."""
+
+    folder: Path
+    values: dict[str, dict[str, str]]  # by name of the run's folder, without the seed
+
+
+class Findings(NamedTuple):
+    """All there is below some folders."""
+
+    runs: list[Run]
+    plans: list[Plan]
+    unfinished: list[Problem]
+    unreadable: list[Problem]
+
+
+def read_results(roots: list[Path]) -> Findings:
+    """Read every result folder below the roots, each once.
+
+    Raises:
+        RunError: a root is not a folder.
+    """
+    found = Findings([], [], [], [])
+    defaults = vars(build_parser().parse_args([]))
+    seen: set[Path] = set()
+    for root in roots:
+        if not root.is_dir():
+            raise RunError(f"{root} is not a folder with results")
+        for folder, files in walk(root, found.unreadable):
+            place = folder.resolve()
+            if place in seen:
+                continue
+            seen.add(place)
+            if PLAN in files:
+                enter_plan(folder, found)
+            elif RUN_FILES & files or is_empty_run(folder, files):
+                enter_run(folder, files, defaults, found)
+    return found._replace(unfinished=one_per_folder(found.unfinished))
+
+
+def one_per_folder(problems: list[Problem]) -> list[Problem]:
+    """The problems with all that is said of a folder in one."""
+    reasons: dict[Path, list[str]] = {}
+    for folder, reason in problems:
+        reasons.setdefault(folder, []).append(reason)
+    return [Problem(folder, "; ".join(said)) for folder, said in reasons.items()]
+
+
+def walk(root: Path, unreadable: list[Problem]) -> Iterator[tuple[Path, set[str]]]:
+    """Every folder below the root with the names in it, in alphabetical order."""
+
+    def complain(error: OSError) -> None:
+        unreadable.append(Problem(Path(error.filename), f"cannot be listed ({error.strerror})"))
+
+    for place, folders, files in os.walk(root, onerror=complain):
+        folders.sort()
+        yield Path(place), {*files, *folders}
+
+
+def is_empty_run(folder: Path, files: set[str]) -> bool:
+    return not files and folder.name.startswith("Trial-")
+
+
+def enter_run(folder: Path, files: set[str], defaults: dict[str, Any], found: Findings) -> None:
+    """Read one run folder into what was found."""
+    if "hyperparameters.json" not in files:
+        found.unreadable.append(Problem(folder, "hyperparameters.json is missing"))
+        return
+    try:
+        run, reason = read_run(folder, files, defaults)
+    except BROKEN as error:
+        said = str(error) if isinstance(error, ValueError) else f"it is damaged ({error!r})"
+        found.unreadable.append(Problem(folder, said))
+        return
+    if run.rows or run.arrays:
+        found.runs.append(run)
+    if reason:
+        found.unfinished.append(Problem(folder, reason))
+
+
+def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[Run, str]:
+    """A run, and in what it is not finished.
+
+    Raises one of BROKEN, with a message for people where this program can tell.
+    """
+    record = read_record(folder / "hyperparameters.json")
+    options = defaults | record["options"]
+    kind, methods = described(options)
+    rows: dict[str, list[dict[str, float]]] = {}
+    reason, arrays = "", {}
+    if "metrics.csv" in files:
+        rows, reason = read_metrics(folder / "metrics.csv", methods)
+    if "results.npz" in files:
+        arrays = read_arrays(folder / "results.npz", options["action"])
+    elif rows:
+        raise ValueError("results.npz is missing, which says in what unit the errors are")
+    graphs = {method: graph for method in rows if (graph := graph_of(arrays, method))}
+    run = Run(
+        folder=folder,
+        title=str(record.get("title", "")),
+        options=options,
+        system=kind,
+        command=str(record.get("command", "")),
+        commit=str(record.get("commit", "unknown")),
+        machine=machine_of(record, options),
+        started=timestamp(record.get("started")),
+        unit=str(arrays.get("error_unit", "%")),
+        rows=rows,
+        arrays=arrays,
+        graphs=graphs,
+    )
+    return run, reason or standing(run, methods)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What hyperparameters.json says."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError("hyperparameters.json is not valid JSON") from None
+    if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
+        raise ValueError("hyperparameters.json has no options: it is not the record of a run")
+    return record
+
+
+def described(options: dict[str, Any]) -> tuple[str, list[str]]:
+    """System and methods of recorded options, which are checked as far as the report needs them."""
+    for name in ("seed", "threads", "num_net", "device_label", "epochs", "patience"):
+        optional = name in ("epochs", "patience") and options[name] is None
+        if not optional and not isinstance(options[name], int):
+            raise ValueError(f"hyperparameters.json: {name} is {options[name]!r}, not a number")
+    known = {"training_method": METHODS, "architecture": (None, *ARCHITECTURES)}
+    for name, values in (known | {"action": UNUSED_BY_ACTION}).items():
+        if options[name] not in values:
+            raise ValueError(f"hyperparameters.json: {name} {options[name]!r} is unknown")
+    args = argparse.Namespace(**options)
+    return system(args), methods_of(args)
+
+
+def read_metrics(path: Path, methods: list[str]) -> tuple[dict[str, list[dict[str, float]]], str]:
+    """Rows of metrics.csv by method as numbers, and what is odd: half a row at the end is left out.
+
+    Raises:
+        ValueError: it is no table of epochs.
+    """
+    text = path.read_text(encoding="utf-8")
+    whole, _, rest = text.rpartition("\n")
+    reader = csv.reader(io.StringIO(whole))
+    names = next(reader, [])
+    missing = [name for name in METRICS if name not in names]
+    if missing and text:
+        raise ValueError(f"metrics.csv has no column {missing[0]!r}")
+    found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
+    place = names.index("method") if names else 0
+    columns = names[:place] + names[place + 1 :]
+    for row in reader:
+        try:
+            own = found[row.pop(place)]
+            own.append(dict(zip(columns, map(float, row), strict=True)))
+            own[-1]["epoch"] = int(own[-1]["epoch"])
+        except (IndexError, KeyError, ValueError, OverflowError):
+            raise ValueError(f"metrics.csv: line {reader.line_num} is no row of this run") from None
+    found = {method: own for method, own in found.items() if own}
+    return found, "metrics.csv ends in half a row, which is left out" if rest else ""
+
+
+def read_arrays(path: Path, action: str) -> dict[str, np.ndarray]:
+    """What the report needs of results.npz; of the errors per epoch and network the quartiles.
+
+    Raises:
+        ValueError: it cannot be read, or is not of this action.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            sizes = {info.filename: info.file_size for info in file.zip.infolist()}
+            for name in file.files:
+                kind = name.partition("_")[2]
+                if sizes[f"{name}.npy"] > LARGEST:
+                    continue
+                if kind == "mse_free":
+                    arrays[name] = spread_of(file[name])
+                elif kind in PER_NETWORK:
+                    arrays[name] = file[name].astype(float).ravel()
+                elif action != "train" or name == "error_unit" or kind in OF_GRAPH:
+                    arrays[name] = file[name]
+    except BROKEN as error:
+        raise ValueError(f"results.npz cannot be read ({type(error).__name__})") from None
+    if action != "train":
+        check_comparison(arrays)
+    return arrays
+
+
+def check_comparison(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless EP and BPTT were compared for every layer and weight."""
+    nothing = np.empty(0)
+    n_weights = len(arrays.get("synapses", nothing))
+    fits = [arrays.get(k, nothing).shape[-1:] == (n_weights,) for k in Agreement._fields]
+    if "layers" in arrays:
+        fits.append(arrays.get("rmse_S", nothing).shape == (len(arrays["layers"]), 2))
+        fits.append(arrays.get("rmse_T", nothing).shape == (n_weights, 2))
+    else:
+        fits += [arrays.get(k, nothing).shape == () for k in Settling._fields]
+    if not n_weights or not all(fits):
+        raise ValueError("results.npz does not compare EP with BPTT for every layer and weight")
+
+
+def spread_of(values: np.ndarray) -> np.ndarray:
+    """Epoch, mean and quartiles over the networks, (epochs, 5), of (epochs, ..., networks).
+
+    Of a long training some epochs only, and never those without a number.
+    """
+    values = values.reshape(len(values), -1)
+    epochs = thinned(len(values))
+    epochs = epochs[np.isfinite(values[epochs]).any(1)]
+    known = np.where(np.isfinite(values[epochs]), values[epochs], np.nan)
+    if not known.size:
+        return np.empty((0, 5))
+    percentile = np.nanpercentile if np.isnan(known).any() else np.percentile  # which is fast
+    quartiles = percentile(known, QUARTILES, axis=1)
+    return np.column_stack([epochs + 1, np.nanmean(known, 1), *quartiles])
+
+
+def thinned(n: int) -> np.ndarray:
+    """Which of n points are drawn: evenly spread, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).round().astype(int))
+
+
+def graph_of(arrays: dict[str, np.ndarray], method: str) -> Graph | None:
+    """The best directed network, taken out of `arrays`; None where there is none."""
+    names = [f"{method}_{name}" for name in OF_GRAPH]
+    measures = [f"{method}_{name}" for name in ("learnt", "final_sparsity", "final_mse")]
+    graph = None
+    if all(name in arrays for name in (*names, *measures)):
+        weights = arrays[names[0]][best_network(arrays, method)]
+        graph = Graph(weights, neuron_kinds(arrays, method))
+    for name in names:
+        arrays.pop(name, None)
+    return graph
+
+
+def machine_of(record: dict[str, Any], options: dict[str, Any]) -> str:
+    """What a run ran on, and with."""
+    label, threads = options["device_label"], options["threads"]
+    parts = [str(record.get("machine", "unknown machine"))]
+    parts.append("CPU" if label < 0 else f"CUDA device {label}")
+    if threads:
+        parts.append(f"{threads} thread{'s' * (threads > 1)}")
+    parts += [f"{name} {version}" for name, version in dict(record.get("versions", {})).items()]
+    return ", ".join(parts)
+
+
+def timestamp(text: Any) -> float:
+    try:
+        return datetime.datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def standing(run: Run, methods: list[str]) -> str:
+    """In what a run is not finished, or nothing."""
+    if run.options["action"] != "train":
+        return "" if run.arrays else "nothing measured yet"
+    if not run.rows:
+        return f"no epoch finished yet, {run.options['epochs']} asked"
+    parts = []
+    for method in methods:
+        own = run.rows.get(method, [])
+        if not is_finished(own, run.options):
+            parts.append(f"{method} {len(own)} of {run.options['epochs']} epochs")
+    return ", ".join(parts)
+
+
+def is_finished(rows: list[dict[str, float]], options: dict[str, Any]) -> bool:
+    """All epochs are there, or training was ended early for want of progress."""
+    if not rows:
+        return False
+    last, patience = rows[-1]["epoch"], options["patience"] or 0
+    early = patience and last - rows[kept_epoch(rows, options)]["epoch"] >= patience
+    return bool(early) or last >= (options["epochs"] or 1)
+
+
+def kept_epoch(rows: list[dict[str, float]], options: dict[str, Any]) -> int:
+    """Index of the epoch whose weights are kept: without early stopping the last.
+
+    The rule of `netFunctions.Progress.enter`: later epochs count if they gain enough.
+    """
+    if not options["patience"]:
+        return len(rows) - 1
+    best, index = float("inf"), 0
+    for k, row in enumerate(rows):
+        error = row.get("validation_error", row["test_error"])
+        if error <= best - Schedule.min_gain:
+            best, index = error, k
+    return index
+
+
+def enter_plan(folder: Path, found: Findings) -> None:
+    """Read a folder of many runs: what it sweeps, and what has not begun or failed."""
+    try:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        values = {
+            str(run["name"]): {str(k): str(v) for k, v in run["values"].items() if k != "seed"}
+            for run in plan
+        }
+        failed = failures(folder / "summary.csv")
+    except BROKEN as error:
+        found.unreadable.append(Problem(folder, f"the plan of runs cannot be read ({error})"))
+        return
+    found.plans.append(Plan(folder, values))
+    found.unfinished.extend(Problem(folder / name, why) for name, why in failed.items())
+    missing = [name for name in values if name not in failed and not (folder / name).exists()]
+    if missing:
+        which = f"{len(missing)} of {len(values)} runs have not begun"
+        found.unfinished.append(Problem(folder, f"{which}: {', '.join(missing[:3])}"))
+
+
+def failures(path: Path) -> dict[str, str]:
+    """Why runs have failed, by their names, from summary.csv; none if there is no such file."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if str(row.get("status")).startswith("failed")]
+    return {str(row["run"]): str(row["status"]) for row in rows}

@@ -1,0 +1,363 @@
+"""From one command to many runs: what is planned, done, recorded and summed up, whatever --jobs."""
+
+import csv
+import json
+import shlex
+
+import commands
+import numpy as np
+import pytest
+import torch
+from test_commandLine import fails
+
+import manyRuns
+import workers
+from manyRuns import Run, plan_runs, read_rows, tables
+from runFolder import RunError, read_checkpoint
+
+TINY = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2]
+TINY += ["--batch-size", 500, "--lr_tab", 0.5]
+SKIPPING = ["--preset", "wine_5layer_swni", "--T", 20, "--epochs", 2]
+
+
+def group_in(results):
+    """The one folder of many runs below a results folder."""
+    (folder,) = results.glob("*/*/Runs-*")
+    return folder
+
+
+def summary_of(folder):
+    """The rows of summary.csv without `seconds`, the only column that a clock has filled."""
+    rows = read_rows(folder / "summary.csv")
+    return [{name: v for name, v in row.items() if name != "seconds"} for row in rows]
+
+
+def same_to_the_bit(one, other):
+    """Both folders hold the same runs, with the same summary, metrics, arrays and weights."""
+    assert summary_of(one) == summary_of(other)
+    for run in sorted(path.parent.name for path in one.glob("*/checkpoint.pt")):
+        a, b = (read_checkpoint(folder / run / "checkpoint.pt") for folder in (one, other))
+        for method, weights in a["weights"].items():
+            assert all(torch.equal(v, b["weights"][method][k]) for k, v in weights.items()), run
+        timeless = [
+            [{k: v for k, v in row.items() if k != "seconds"} for row in state["progress"]["rows"]]
+            for state in (a, b)
+        ]
+        assert timeless[0] == timeless[1]
+        with np.load(one / run / "results.npz") as x, np.load(other / run / "results.npz") as y:
+            assert x.files == y.files
+            assert all(x[name].tobytes() == y[name].tobytes() for name in x.files), run
+
+
+# The plan ---------------------------------------------------------------------------------------
+
+
+def test_a_grid_has_every_pair_of_values_with_every_seed():
+    runs = plan_runs(["--dataset", "wine"], [["T", "5", "6"], ["--lr-tab", "1,2"]], range(3, 5))
+    assert [run.name for run in runs] == [
+        "T=5,lr_tab=1,2,seed=3",
+        "T=5,lr_tab=1,2,seed=4",
+        "T=6,lr_tab=1,2,seed=3",
+        "T=6,lr_tab=1,2,seed=4",
+    ]
+    assert runs[0].words == shlex.split("--dataset wine --T 5 --lr_tab 1 2 --seed 3")
+
+
+def test_values_that_would_share_a_folder_are_refused():
+    with pytest.raises(RunError, match="asks for the run load=a_b,seed=0 twice"):
+        plan_runs([], [["load", "a/b", "a_b"]], range(1))
+
+
+def test_a_dry_run_prints_commands_that_do_just_these_runs(tmp_path, capsys):
+    words = [*TINY, "--sweep", "beta", 0.5, -1, "--trials", 2, "--seed=3", "--jobs", 2]
+    words += ["--results-dir", tmp_path / "results"]
+    commands.call(*words, "--dry_run")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and list(tmp_path.iterdir()) == []
+    commands.call(*words[:-4], "--results-dir", tmp_path / "results")
+    folder = group_in(tmp_path / "results")
+    for line, row in zip(lines, read_rows(folder / "summary.csv"), strict=True):
+        python, program, *single = shlex.split(line)
+        assert (python, program) == ("python", "main.py")
+        commands.call(*single, "--results-dir", tmp_path / row["run"])
+        record = json.loads((folder / row["run"] / "hyperparameters.json").read_text())
+        assert record["command"] == line
+        alone = read_checkpoint(commands.only_run(tmp_path / row["run"]) / "checkpoint.pt")
+        among = read_checkpoint(folder / row["run"] / "checkpoint.pt")
+        for name, weights in among["weights"]["EP"].items():
+            assert torch.equal(weights, alone["weights"]["EP"][name])
+
+
+def test_a_dry_run_of_a_single_command_is_that_command(capsys):
+    commands.call("--preset", "deep-xor", "--dry-run", "--seed", 2)
+    assert capsys.readouterr().out == "python main.py --preset deep-xor --seed 2\n"
+
+
+WRONG = {
+    "--trials 2 --jobs 0": "--jobs: '0' is not a whole number of at least 1",
+    "--jobs 2": "--jobs is for many runs: add --trials N or --sweep OPTION V1 V2",
+    "--trials 2 --backend ray": "invalid choice: 'ray'",
+    "--trials 2 --backend dask": "--backend dask needs --scheduler ADDRESS",
+    "--trials 2 --scheduler tcp://localhost:8786": "--scheduler is for --backend dask",
+    "--trials 2 --backend dask --scheduler tcp://localhost:8786 --jobs 2": "--jobs is for",
+    "--sweep T 5 5": "--sweep asks for the run T=5,seed=0 twice",
+    "--sweep T 5 6 --sweep T1 7": "--sweep T is given twice",
+    "--sweep jobs 1 2": "--sweep jobs: there is no such option to sweep",
+    "--sweep colour red": "--sweep colour: there is no such option to sweep",
+    "--sweep discrete yes": "unrecognized arguments: yes",
+    "--sweep size_tab 10,8,60": "must end in 64, the inputs of digits",
+    "--resume nowhere --jobs 2": "--resume: cannot read nowhere",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_command_is_one_line_and_writes_nothing(line, tmp_path, monkeypatch, capfd):
+    from main import main
+
+    monkeypatch.chdir(tmp_path)
+    digits = "" if "--resume" in line else "--dataset digits "
+    assert WRONG[line] in fails(main, digits + line, capfd)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Every action and system ------------------------------------------------------------------------
+
+SYSTEMS = {
+    "energy-based": TINY,
+    "prototypical": [*TINY, "--discrete"],
+    "toy": [*TINY, "--toymodel"],
+    "both methods": [*TINY, "--benchmark"],
+    "convolutional": ["--dataset", "digits", "--C_tab", 2, 1, "--Fconv", 3, "--T", 4, "--Kmax", 2]
+    + ["--lr_tab", 0.1, "--batch-size", 500],
+    "layer-skipping": SKIPPING,
+    "directed": ["--training-method", "DEEP", "--T", 10, "--Kmax", 4, "--epochs", 2],
+    "feedforward": ["--dataset", "digits", "--architecture", "dense", "--benchmark"]
+    + ["--epochs", 1, "--batch-size", 500],
+}
+
+
+@pytest.fixture(scope="module")
+def by_jobs(tmp_path_factory):
+    """The same two runs of every system, one at a time and two at a time."""
+    place = tmp_path_factory.mktemp("jobs")
+    for jobs in (1, 2):
+        for kind, words in SYSTEMS.items():
+            results = place / kind / str(jobs)
+            commands.call(*words, "--trials", 2, "--jobs", jobs, "--results-dir", results)
+    return place
+
+
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_two_at_a_time_give_the_same_to_the_bit_as_one(kind, by_jobs):
+    one, two = (group_in(by_jobs / kind / jobs) for jobs in "12")
+    assert len(list(two.glob("*/checkpoint.pt"))) == 2
+    same_to_the_bit(one, two)
+    assert {row["status"] for row in summary_of(one)} == {"done"}
+    assert (two / "trials.png").exists()
+
+
+def test_a_run_keeps_its_words_and_its_state_in_its_folder(by_jobs):
+    folder = group_in(by_jobs / "energy-based" / "2")
+    for run in folder.glob("seed=*"):
+        assert (run / "status.txt").read_text() == "done"
+        log = (run / "log.txt").read_text()
+        assert "epoch 1/1  EP" in log and f"results in {run}" in log
+        record = json.loads((run / "hyperparameters.json").read_text())["options"]
+        assert record["threads"] == 1  # whatever --jobs: sums depend on it
+        assert not {"jobs", "backend", "scheduler", "dry_run", "trials"} & set(record)
+
+
+def test_the_summary_has_mean_deviation_number_best_and_last_epoch(by_jobs):
+    folder = group_in(by_jobs / "layer-skipping" / "2")
+    rows = read_rows(folder / "summary.csv")
+    text = (folder / "summary.md").read_text()
+    head = text.splitlines()[0]
+    for name in ("n", "epochs", "train error", "test error", "best test error", "best epoch"):
+        assert f"| {name} |" in head
+    for name in ("test_error", "best_test_error", "best_epoch"):
+        values = [float(row[name]) for row in rows]
+        assert f"| {np.mean(values):.4g} ± {np.std(values, ddof=1):.2g} |" in text
+    assert "| EP | 2 | 2 ± 0 |" in text
+
+
+def test_two_sweeps_make_a_grid(tmp_path):
+    grid = ["--sweep", "T", 5, 6, "--sweep", "beta", 0.5, 1, "--trials", 2]
+    commands.call(*TINY, *grid, "--results-dir", tmp_path)
+    folder = group_in(tmp_path)
+    rows = read_rows(folder / "summary.csv")
+    own = [float(r["test_error"]) for r in rows if (r["T"], r["beta"]) == ("6", "0.5")]
+    cell = f"{np.mean(own):.4g} ± {np.std(own, ddof=1):.2g}"
+    lines = (folder / "summary.md").read_text().splitlines()
+    assert "| T \\ beta | 0.5 | 1 |" in lines
+    assert any(line.startswith(f"| 6 | {cell} |") for line in lines)
+    assert (folder / "trials.png").exists() and not (folder / "sweep.png").exists()
+
+
+def test_a_table_of_runs_that_have_all_failed_says_so():
+    failed = [{"run": "seed=0", "seed": "0", "status": "failed: too large"}]
+    assert tables(failed, []).endswith("1 run(s) failed.\n")
+
+
+MEASURING = {
+    "plotcurves": (["--trials", 2], {"rmse_neurons", "rmse_synapses", "same_sign", "cosine"}),
+    "receipe": (["--sweep", "beta", 0.1, 1, "--trials", 2, "--batches", 2], {"same_sign"}),
+}
+
+
+@pytest.mark.parametrize("action", MEASURING)
+def test_curves_and_receipe_over_seeds_have_their_measures_in_the_summary(action, tmp_path):
+    words, measures = MEASURING[action]
+    base = [*TINY[:-2], "--T", 8, "--Kmax", 3, "--action", action, "--results-dir", tmp_path]
+    commands.call(*base, *words)
+    folder = group_in(tmp_path)
+    rows = read_rows(folder / "summary.csv")
+    for row in rows:
+        assert row["status"] == "done" and all(np.isfinite(float(row[m])) for m in measures)
+        with np.load(folder / row["run"] / "results.npz") as arrays:
+            assert float(row["same_sign"]) == pytest.approx(arrays["same_sign"].mean())
+            if action == "plotcurves":
+                assert float(row["rmse_synapses"]) == arrays["rmse_T"][:, 0].mean()
+    assert len({row["same_sign"] for row in rows}) == len(rows)  # a mini-batch of each seed
+    assert (folder / "measures.png").exists() and "same sign" in (folder / "summary.md").read_text()
+
+
+def test_evaluations_are_on_disk_a_row_for_each_network_of_a_checkpoint(by_jobs, tmp_path):
+    trained = sorted(group_in(by_jobs / "both methods" / "1").glob("*/checkpoint.pt"))
+    words = ["--action", "evaluate", "--sweep", "load", *trained, "--results-dir", tmp_path]
+    commands.call(*words)
+    rows = read_rows(group_in(tmp_path) / "summary.csv")
+    assert len(rows) == 4
+    for row in rows:
+        state = read_checkpoint(row["load"])
+        (last,) = [r for r in state["progress"]["rows"] if r["method"] == row["method"]]
+        assert float(row["test_error"]) == pytest.approx(last["test_error"])
+
+
+# Failures and going on --------------------------------------------------------------------------
+
+
+def test_whatever_goes_wrong_in_a_run_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+    import main
+
+    def fails_for_seed_1(args, argv):
+        if args.seed == 1:
+            raise MemoryError("nothing left\nof it")
+        main.run_training(args, argv)
+
+    monkeypatch.setitem(main.ACTIONS, "train", fails_for_seed_1)
+    commands.call(*TINY, "--trials", 3, "--results-dir", tmp_path)
+    folder = group_in(tmp_path)
+    statuses = [row["status"] for row in summary_of(folder)]
+    assert statuses == ["done", "failed: MemoryError: nothing left", "done"]
+    assert "Traceback" in (folder / "seed=1" / "log.txt").read_text()
+    assert "1 run(s) failed." in (folder / "summary.md").read_text()
+    monkeypatch.undo()
+    commands.call("--resume", folder)
+    assert [row["status"] for row in summary_of(folder)] == ["done"] * 3
+
+
+def test_values_that_no_run_accepts_fail_with_the_sentence_of_the_command_line(tmp_path, capfd):
+    words = [*TINY[:2], "--T", 5, "--Kmax", 2, "--sweep", "size_tab", "10,8,64", "9,8,64"]
+    commands.call(*words, "--batch-size", 500, "--results-dir", tmp_path)
+    last = summary_of(group_in(tmp_path))[-1]
+    assert last["status"] == "failed: --size_tab starts with 9, digits has 10 outputs"
+    assert not capfd.readouterr().err
+
+
+def test_if_all_have_failed_the_program_has(tmp_path, capfd):
+    from main import main
+
+    words = [*map(str, TINY), "--no-clamp", "--activation-function", "hardsigm", "--epochs", "2"]
+    words += ["--lr_tab", "1e38", "--trials", "2", "--results-dir", str(tmp_path)]
+    assert "all 2 runs have failed" in fails(main, shlex.join(words), capfd)
+
+
+def counted_runs(monkeypatch):
+    """Let training write down the seeds it is started with."""
+    import main
+
+    seeds, train = [], main.ACTIONS["train"]
+
+    def counted(args, argv):
+        seeds.append(args.seed)
+        train(args, argv)
+
+    monkeypatch.setitem(main.ACTIONS, "train", counted)
+    return seeds
+
+
+def test_going_on_does_only_what_is_missing(tmp_path, monkeypatch):
+    commands.call(*TINY, "--epochs", 2, "--trials", 4, "--results-dir", tmp_path)
+    folder = group_in(tmp_path)
+    whole = summary_of(folder)
+    (folder / "summary.csv").unlink()
+    (folder / "seed=1" / "status.txt").unlink()  # ended, but not recorded
+    (folder / "seed=2" / "status.txt").write_text("running 1")  # killed before its checkpoint
+    for name in ("checkpoint.pt", "metrics.csv", "results.npz"):
+        (folder / "seed=2" / name).unlink()
+    (folder / "seed=2" / "checkpoint.pt.part").write_bytes(b"half")
+    for path in (folder / "seed=3").iterdir():  # made, and nothing in it
+        path.unlink()
+    seeds = counted_runs(monkeypatch)
+    commands.call("--resume", f"{folder}/")
+    assert seeds == [1, 2, 3] and summary_of(folder) == whole
+    seeds.clear()
+    commands.call(f"--resume={folder}", "--quiet")
+    assert seeds == [] and summary_of(folder) == whole
+
+
+def test_many_runs_can_be_given_more_epochs(tmp_path):
+    for epochs, results in ((1, tmp_path / "short"), (3, tmp_path / "long")):
+        commands.call(*TINY, "--epochs", epochs, "--trials", 2, "--results-dir", results)
+    commands.call("--resume", group_in(tmp_path / "short"), "--epochs", 3)
+    same_to_the_bit(group_in(tmp_path / "short"), group_in(tmp_path / "long"))
+
+
+def test_a_dry_run_of_what_is_missing(tmp_path, capsys):
+    commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
+    folder = group_in(tmp_path)
+    (folder / "seed=1" / "status.txt").unlink()
+    capsys.readouterr()
+    commands.call("--resume", folder, "--dry-run", "--jobs", 2)
+    assert capsys.readouterr().out == f"python main.py --resume {folder / 'seed=1'}\n"
+
+
+def test_a_damaged_plan_is_a_sentence(tmp_path, capfd):
+    from main import main
+
+    (tmp_path / manyRuns.PLAN).write_text('[{"name": "seed=0", "val')
+    assert "cannot be read as a plan of runs" in fails(main, f"--resume {tmp_path}", capfd)
+
+
+def test_two_programs_do_not_work_at_the_same_runs(tmp_path, capfd):
+    from main import main
+
+    commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
+    folder = group_in(tmp_path)
+    capfd.readouterr()
+    with manyRuns.sole_program(folder):
+        assert "another program is at work" in fails(main, f"--resume {folder}", capfd)
+
+
+def test_a_run_waits_for_a_process_that_is_still_at_it(tmp_path):
+    """Left behind by a killed program, as a worker of a cluster may be."""
+    from threading import Timer
+
+    log = (tmp_path / workers.LOG).open("a")
+    assert workers.lock(log)
+
+    def end():
+        (tmp_path / workers.STATUS).write_text("done")
+        log.close()
+
+    Timer(0.5, end).start()
+    assert workers.perform(lambda: pytest.fail("begun beside it"), tmp_path) == "done"
+
+
+def test_the_last_column_of_a_failed_run_is_its_sentence(tmp_path):
+    runs = [Run("seed=0", {"seed": "0"}, [])]
+    summary = manyRuns.Summary(tmp_path, runs)
+    summary.enter("seed=0", 'failed: a, "b"')
+    summary.write()
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        assert list(csv.DictReader(file))[0]["status"] == 'failed: a, "b"'

@@ -1,0 +1,644 @@
+"""The report: what is beside what, nothing is fatal, and the page is one whole file."""
+
+import csv
+import datetime
+import functools
+import html.parser
+import json
+import os
+import re
+import shutil
+import statistics
+import time
+import urllib.parse
+
+import commands
+import numpy as np
+import pytest
+
+from commandLine import fit_to_data, parse, recorded_options
+from experiments import experiments_of, options_of_presets
+from options import build_parser
+from presets import PRESETS
+from report import write_report
+from reportCharts import Line, chart_of, ticks
+from reportFigures import Budget, figures_of
+from resultReader import read_results
+from runFolder import METRICS, RunError, RunFolder
+
+NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
+P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --T 30 --Kmax 10 --beta .1 --epochs 30"
+
+
+# Synthetic folders ---------------------------------------------------------------------------
+
+
+@functools.cache
+def options_for(words: str):
+    """What a run with these words records."""
+    args = parse(words.split())
+    if args.network_type:
+        fit_to_data(build_parser(), args, (args.size_tab[-1],), args.size_tab[0])
+    return recorded_options(args)
+
+
+def make_run(folder, words, errors, unit="%", started=0, seconds=2.0, arrays=None, **changes):
+    """A run folder as the program writes it.
+
+    Args:
+        errors: by method, the test errors of the epochs; the training errors are half of them.
+        started: seconds after noon.
+    """
+    folder.mkdir(parents=True)
+    options = options_for(words) | changes
+    record = {
+        "title": "training",
+        "options": options,
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+        "command": f"python main.py {words} --seed {options['seed']}",
+        "commit": "c0ffee",
+        "machine": "x86_64, 2 cores, Linux",
+        "started": (NOW + datetime.timedelta(seconds=started)).isoformat(),
+    }
+    (folder / "hyperparameters.json").write_text(json.dumps(record))
+    rows = [
+        dict(zip(METRICS, (epoch, method, e / 2, e, e / 100, seconds), strict=True))
+        for method, each in errors.items()
+        for epoch, e in enumerate(each, 1)
+    ]
+    run = RunFolder(folder)
+    run.write_metrics(rows)
+    run.write_arrays({"error_unit": np.array(unit), "lr_tab": np.array([0.1]), **(arrays or {})})
+    return folder
+
+
+def report_of(root, *more):
+    """The texts of a report, by kind; every relative link in the page leads somewhere."""
+    paths = write_report([root, *more], NOW)
+    texts = {path.suffix[1:]: path.read_text() for path in paths}
+    assert [path.name for path in paths] == ["report.html", "report.md", "report.csv"]
+    check_page(texts["html"], root)
+    widths = re.findall(r"^\|.*\|$", texts["md"], re.M)
+    assert all(line.count("|") > 3 for line in widths)
+    return texts
+
+
+def csv_rows(texts):
+    return list(csv.DictReader(texts["csv"].splitlines()))
+
+
+def table_row(texts, label):
+    """Cells of the first row of the page's tables whose heading has this text."""
+    for row in re.findall(r"<tr>.*?</tr>", texts["html"], re.S):
+        cells = [plain(c) for c in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)]
+        if cells and cells[0] == label:
+            return cells
+    raise AssertionError(f"no row {label}")
+
+
+def plain(text):
+    without = re.sub(r"<sup>.*?</sup>|<[^>]+>", " ", text, flags=re.S)
+    return " ".join(html.unescape(without).split())
+
+
+def only(root):
+    [one] = experiments_of(read_results([root]).runs)
+    return one
+
+
+class Page(html.parser.HTMLParser):
+    """Asserts that tags are balanced, and collects what a browser would load or link."""
+
+    VOID = {"meta", "br", "circle", "path", "polyline", "polygon"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.links, self.ids, self.loads = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        values = dict(attrs)
+        self.links += [values["href"]] if "href" in values else []
+        self.ids += [values["id"]] if "id" in values else []
+        self.loads += [values[name] for name in ("src", "srcset", "data", "action", "poster")
+                       if name in values]  # fmt: skip
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, (tag, self.getpos())
+
+
+def check_page(text, root):
+    page = Page()
+    page.feed(text)
+    page.close()
+    assert page.open == [] and len(set(page.ids)) == len(page.ids)
+    assert not page.loads and not {"link", "script", "img", "iframe"} & set(page.tags)
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+    for link in page.links:
+        assert not re.match(r"[a-z]+:|//", link), link
+        if link.startswith("#"):
+            assert link[1:] in page.ids, link
+        else:
+            assert (root / os.fsdecode(urllib.parse.unquote_to_bytes(link))).exists(), link
+
+
+# What stands beside what ---------------------------------------------------------------------
+
+
+def test_a_typed_run_is_recognised_as_a_published_one(tmp_path):
+    make_run(tmp_path / "a" / "Trial-1", P_1H, {"EP": [5.0] * 29 + [1.9]})
+    cells = table_row(report_of(tmp_path), "P-1h")
+    assert cells[:4] == ["P-1h", "EP", "2.00 ± 0.13 % †", "1.90 %"]
+    assert cells[4:8] == ["0.20 % †", "0.95 %", "1", "30"]
+    [row] = [r for r in csv_rows(report_of(tmp_path)) if r["measure"] == "test_error"]
+    assert (row["paper"], row["paper_std"], row["paper_confirmed"]) == ("2.00", "0.13", "memory")
+    assert (row["measured"], row["std"], row["n"], row["partial"]) == ("1.9", "", "1", "False")
+    assert row["seconds"] == "60.0" and row["folders"] == "a/Trial-1" and "--T 30" in row["command"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_recognised(name, tmp_path):
+    published = options_of_presets()[name]
+    method = published.methods[-1]
+    make_run(tmp_path / "Trial-1", f"--preset {name}", {method: [3.0]})
+    found = experiments_of(read_results([tmp_path]).runs)[0]
+    assert options_of_presets()[found.preset].options == published.options
+    assert found.results == [r for r in found.results if r.method == method]
+
+
+@pytest.mark.parametrize(
+    "words, label",
+    [
+        (P_1H.replace("--beta .1", "--beta .2"), "P-1h --beta 0.2"),
+        (P_1H + " --dtype float64", "P-1h --dtype float64"),
+        (P_1H + " --dataset fashion-mnist", "P-1h --dataset fashion-mnist"),
+        ("--dataset digits --epochs 2", "--dataset digits"),
+    ],
+)
+def test_another_option_is_another_experiment_without_a_papers_figure(tmp_path, words, label):
+    make_run(tmp_path / "Trial-1", words, {"EP": [3.0, 2.0]}, lr_tab=[0.04, 0.08])
+    one = only(tmp_path)
+    assert one.label.startswith(label) and not one.preset and not one.results
+    cells = table_row(report_of(tmp_path), one.label)
+    assert cells[2] == "-" and cells[4] == "-"
+
+
+def test_machine_seed_and_places_are_no_part_of_an_experiment(tmp_path):
+    for seed, words in enumerate(("--threads 2", "--data-dir elsewhere", "--compile")):
+        make_run(tmp_path / f"Trial-{seed}", f"{P_1H} {words}", {"EP": [2.0] * 30}, seed=seed)
+    one = only(tmp_path)
+    assert one.preset == "P-1h" and len(one.counted) == 3
+    text = report_of(tmp_path)["html"]
+    assert "<dt>A</dt>" in text and "<dt>B</dt>" in text and "2 threads" in text
+
+
+def test_seeds_are_averaged_with_n_minus_1(tmp_path):
+    errors = [1.5, 2.0, 4.0]
+    for seed, error in enumerate(errors):
+        make_run(tmp_path / f"Trial-{seed}", P_1H, {"EP": [9.0] * 29 + [error]}, seed=seed)
+    [row] = [r for r in csv_rows(report_of(tmp_path)) if r["measure"] == "test_error"]
+    assert float(row["measured"]) == pytest.approx(statistics.mean(errors))
+    assert float(row["std"]) == pytest.approx(statistics.stdev(errors)) and row["n"] == "3"
+    assert table_row(report_of(tmp_path), "P-1h")[3] == "2.50 ± 1.32 %"
+
+
+def test_a_seed_that_was_run_twice_counts_once_and_says_so(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [3.0] * 30}, started=10)
+    make_run(tmp_path / "Trial-2", P_1H, {"EP": [2.0] * 30}, started=5)
+    make_run(tmp_path / "Trial-3", P_1H, {"EP": [1.0] * 7}, started=90)  # the newest, unfinished
+    one = only(tmp_path)
+    assert [trial.run.folder.name for trial in one.counted] == ["Trial-1"]
+    assert {trial.run.folder.name for trial in one.repeated} == {"Trial-2", "Trial-3"}
+    texts = report_of(tmp_path)
+    assert table_row(texts, "P-1h")[6] == "1 2 repeated"
+    assert "same seed again, not counted" in texts["html"] and "not counted" in texts["md"]
+
+
+def test_both_methods_of_a_benchmark_are_beside_their_own_figures(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H + " --benchmark", {"EP": [1.9] * 30, "BPTT": [1.8] * 30})
+    rows = [r for r in csv_rows(report_of(tmp_path)) if r["measure"] == "train_error"]
+    assert [(r["method"], r["paper"]) for r in rows] == [("EP", "0.20"), ("BPTT", "0.55")]
+
+
+def test_fewer_epochs_than_the_papers_are_marked(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [4.0, 3.0]})
+    cells = table_row(report_of(tmp_path), "P-1h")
+    assert cells[2:4] == ["2.00 ± 0.13 % † epoch 30", "3.00 % ‡"] and cells[7] == "2 of 30"
+    assert "EP 2 of 30 epochs" in report_of(tmp_path)["md"]
+
+
+def test_unfinished_seeds_do_not_count_beside_finished_ones(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [2.0] * 30}, seed=0)
+    make_run(tmp_path / "Trial-2", P_1H, {"EP": [9.0] * 3}, seed=1)
+    assert table_row(report_of(tmp_path), "P-1h")[3] == "2.00 %"
+    assert table_row(report_of(tmp_path), "P-1h")[6] == "1 1 unfinished"
+
+
+def test_unfinished_seeds_alone_are_compared_at_their_common_epoch(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [8.0, 6.0, 1.0]}, seed=0)
+    make_run(tmp_path / "Trial-2", P_1H, {"EP": [8.0, 4.0]}, seed=1)
+    one = only(tmp_path)
+    assert one.epoch == 2 and one.spread("test_error").mean == 5.0
+
+
+def test_the_authors_log_is_read_at_the_measured_epoch(tmp_path):
+    words = "--preset mnist_5layer_swni --epochs 10"
+    make_run(tmp_path / "Trial-1", words, {"EP": [30.0] * 9 + [9.0]})
+    cells = table_row(report_of(tmp_path), "mnist_5layer_swni")
+    assert cells[2:4] == ["9.420 %", "9.00 %"] and cells[9] == "10 published: 100"
+    assert "paper, EP test" in report_of(tmp_path)["html"]
+
+
+def test_regression_is_in_half_squared_errors(tmp_path):
+    words, unit = "--preset diabetes_5layer_swni", "half squared error"
+    make_run(tmp_path / "Trial-1", words, {"EP": [0.05] * 10}, unit=unit)
+    texts = report_of(tmp_path)
+    cells = table_row(texts, "diabetes_5layer_swni errors: half squared error")
+    assert cells[2:4] == ["0.03936", "0.0500"]
+    assert csv_rows(texts)[0]["unit"] == unit and ">half squared error</text>" in texts["html"]
+
+
+def test_the_spread_of_corrections_is_of_those_seeds_that_have_one(tmp_path):
+    for seed, spread in enumerate((0.5, 0.7, -np.inf)):
+        arrays = {"EP_log_spread": np.full(10, spread, np.float32)}
+        words = "--preset wine_5layer_swni"
+        make_run(tmp_path / f"Trial-{seed}", words, {"EP": [40.0] * 10}, arrays=arrays, seed=seed)
+    cells = table_row(report_of(tmp_path), "wine_5layer_swni")
+    assert cells[6:8] == ["0.689", "0.60 ± 0.14 2 of 3 seeds"]
+
+
+def test_brainprop_is_compared_by_the_accuracy_of_the_kept_epoch(tmp_path):
+    words = "--preset brainprop-mnist-conv --validation test --patience 3"
+    errors = {"BrainProp": [5.0, 0.8, 0.75, 2.0, 3.0]}  # 0.75 is no gain of 0.1
+    make_run(tmp_path / "Trial-1", words, errors)
+    one = only(tmp_path)
+    assert one.finished and one.measured[0]["epochs"] == 2
+    assert one.measured[0]["test_accuracy"] == pytest.approx(99.2) and not one.preset
+    make_run(tmp_path / "b" / "Trial-1", "--preset brainprop-mnist-conv", {"BrainProp": [1.0] * 60})
+    texts = report_of(tmp_path / "b")
+    cells = table_row(texts, "brainprop-mnist-conv")
+    assert cells[2:4] == ["99.31 ± 0.04 %", "99.00 %"] and cells[5:7] == ["63 ± 18", "1.0"]
+    assert "60 of at most 500" in cells and "2 paper: 3 on a GTX 1080 Ti" in cells
+    assert "accuracy (%)" in texts["html"]
+
+
+def directed_arrays(n=4):
+    W = np.zeros((n, 6, 6))
+    W[:, 0, 5], W[:, 3, 4] = 1.5, -0.5
+    mask = np.ones((6, 6))
+    mask[:, :3] = 0
+    return {
+        "DEEP_learnt": np.arange(n) > 0,
+        "DEEP_learnt_epoch": np.array([np.nan, 10, 20, 30]),
+        "DEEP_final_mse": np.array([0.5, 0, 0, 0]),
+        "DEEP_final_sparsity": np.array([99.0, 50, 93.75, 10]),
+        "DEEP_stable": np.ones(n, bool),
+        "DEEP_mse_free": np.linspace(0.4, 0.1, 1000)[:, None, None] * np.ones((1000, 1, n)),
+        "DEEP_W": W,
+        "DEEP_admissible": mask,
+        "DEEP_patterns": np.zeros((4, 2)),
+        "DEEP_targets": np.zeros((4, 1)),
+    }
+
+
+def test_directed_networks_are_counted_and_drawn(tmp_path):
+    words = "--preset deep-and-sparse --num_net 4"
+    make_run(tmp_path / "Trial-1", words, {"DEEP": [25.0] * 1000}, arrays=directed_arrays())
+    texts = report_of(tmp_path)
+    cells = table_row(texts, "deep-and-sparse")
+    assert cells[2:5] == ["-", "75 %", "75 %"] and "1 × 4 networks" in cells
+    assert "93.75 %" in cells[cells.index("93.75 %") + 1]  # the sparsest of those that have learnt
+    assert "6 neurons, 2 connections" in texts["html"] and "MSE of the free phase" in texts["html"]
+    values = {row["measure"]: row["measured"] for row in csv_rows(texts)}
+    assert float(values["learnt_epoch"]) == 20 and float(values["mse"]) == 0.125
+
+
+def test_a_sweep_is_drawn_beside_the_authors(tmp_path):
+    folder, plan = tmp_path / "Runs-1", []
+    for value in ("0", "0.0001", "0.1"):
+        for seed in (0, 1):
+            name = f"bypass_p={value},seed={seed}"
+            words = f"--preset mnist_5layer_swni --epochs 10 --bypass-p {value}"
+            make_run(folder / name, words, {"EP": [50.0] * 9 + [20.0 + seed]}, seed=seed)
+            values = {"bypass_p": value, "seed": str(seed)}
+            plan.append({"name": name, "values": values, "words": words.split()})
+    (folder / "runs.json").write_text(json.dumps(plan))
+    texts = report_of(tmp_path)
+    assert "Sweep of bypass_p, mnist_5layer_swni" in texts["html"]
+    assert "paper, test" in texts["html"] and "bypass p (leftmost: 0)" in texts["html"]
+    cells = table_row(texts, "mnist_5layer_swni --bypass-p 0.0001")
+    assert cells[2:4] == ["31.82 %", "20.50 ± 0.71 %"]
+
+
+# Broken folders ------------------------------------------------------------------------------
+
+
+def unreadable(root):
+    return {p.folder.name: p.reason for p in read_results([root]).unreadable}
+
+
+def test_broken_folders_are_listed_and_not_fatal(tmp_path):
+    make_run(tmp_path / "good", P_1H, {"EP": [2.0] * 30})
+    broken = {
+        "truncated": ("hyperparameters.json", '{"options": {"se', "is not valid JSON"),
+        "list": ("hyperparameters.json", "[1]", "has no options"),
+        "seed": ("hyperparameters.json", '{"options": {"seed": "x"}}', "seed is 'x'"),
+        "method": ("hyperparameters.json", '{"options": {"training_method": "x"}}', "is unknown"),
+        "letters": ("metrics.csv", "epoch,method,a\n1,EP,2\n", "has no column 'train_error'"),
+        "words": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,a,b,c,d\n", "line 2 is no row"),
+        "endless": ("metrics.csv", f"{','.join(METRICS)}\ninf,EP,1,1,1,1\n", "line 2 is no row"),
+        "short": ("metrics.csv", f"{','.join(METRICS)}\n1,EP\n2,EP\n", "line 2 is no row"),
+        "other": ("metrics.csv", f"{','.join(METRICS)}\n1,X,1,1,1,1\n", "line 2 is no row"),
+        "garbage": ("results.npz", "no archive", "results.npz cannot be read"),
+        "empty": ("results.npz", "", "results.npz cannot be read"),
+    }
+    for name, (file, text, _) in broken.items():
+        shutil.copytree(tmp_path / "good", tmp_path / name)
+        (tmp_path / name / file).write_text(text)
+    shutil.copytree(tmp_path / "good", tmp_path / "cut")
+    content = (tmp_path / "good" / "results.npz").read_bytes()
+    (tmp_path / "cut" / "results.npz").write_bytes(content[: len(content) // 2])
+    for name, file in (("no-npz", "results.npz"), ("no-record", "hyperparameters.json")):
+        shutil.copytree(tmp_path / "good", tmp_path / name)
+        (tmp_path / name / file).unlink()
+    (tmp_path / "Trial-7").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.txt").write_text("a foreign folder")
+    reasons = unreadable(tmp_path)
+    expected = {name: said for name, (_, _, said) in broken.items()}
+    expected |= {"cut": "cannot be read", "no-npz": "results.npz is missing"}
+    expected |= {"no-record": "hyperparameters.json is missing"}
+    expected |= {"Trial-7": "hyperparameters.json is missing"}
+    assert set(reasons) == set(expected)
+    for name, said in expected.items():
+        assert said in reasons[name], (name, reasons[name])
+    texts = report_of(tmp_path)
+    assert table_row(texts, "P-1h")[3] == "2.00 %" and "is not valid JSON" in texts["html"]
+
+
+def test_half_a_row_is_left_out_and_said(tmp_path):
+    folder = make_run(tmp_path / "Trial-1", P_1H, {"EP": [5.0, 4.0, 3.0]})
+    text = (folder / "metrics.csv").read_text()
+    (folder / "metrics.csv").write_text(text[:-9])
+    assert only(tmp_path).epoch == 2
+    assert "metrics.csv ends in half a row" in report_of(tmp_path)["html"]
+
+
+def test_runs_that_have_not_come_far_are_listed_as_unfinished(tmp_path):
+    (make_run(tmp_path / "Trial-1", P_1H, {}) / "metrics.csv").unlink()
+    make_run(tmp_path / "Trial-2", P_1H, {})
+    make_run(tmp_path / "Trial-3", "--action plotcurves --discrete --size_tab 10 9 784", {})
+    (tmp_path / "Trial-3" / "results.npz").unlink()
+    found = read_results([tmp_path])
+    reasons = {p.folder.name: p.reason for p in found.unfinished}
+    assert reasons["Trial-1"] == reasons["Trial-2"] == "no epoch finished yet, 30 asked"
+    assert reasons["Trial-3"] == "nothing measured yet" and not found.unreadable
+    assert "no epoch finished yet" in report_of(tmp_path)["html"]
+
+
+def test_runs_of_a_plan_that_failed_or_have_not_begun_are_listed(tmp_path):
+    folder = tmp_path / "Runs-1"
+    make_run(folder / "seed=0", P_1H, {"EP": [9.0]})
+    plan = [{"name": f"seed={k}", "values": {"seed": str(k)}, "words": []} for k in range(3)]
+    (folder / "runs.json").write_text(json.dumps(plan))
+    rows = ("run,seed,status", "seed=0,0,failed: loss is nan", "seed=2,2,failed: no room")
+    (folder / "summary.csv").write_text("\n".join(rows) + "\n")
+    reasons = {p.folder.name: p.reason for p in read_results([tmp_path]).unfinished}
+    assert reasons["seed=0"] == "failed: loss is nan; EP 1 of 30 epochs"
+    assert reasons["Runs-1"] == "1 of 3 runs have not begun: seed=1"
+    assert reasons["seed=2"] == "failed: no room" and "no room" in report_of(tmp_path)["html"]
+    (folder / "runs.json").write_text("{")
+    assert "plan of runs" in unreadable(tmp_path)["Runs-1"]
+
+
+@pytest.mark.parametrize("value", [None, -1, 1e999, "x", [], {}, True, [None]])
+def test_no_recorded_value_is_fatal(tmp_path, value):
+    for name in options_for(P_1H):
+        make_run(tmp_path / name, P_1H, {"EP": [2.0] * 3}, **{name: value})
+    texts = report_of(tmp_path)
+    found = read_results([tmp_path])
+    assert len(found.runs) + len(found.unreadable) == len(options_for(P_1H))
+    assert len(found.runs) > 20 and "unfinished" in texts["html"]
+
+
+def test_errors_that_are_no_numbers_are_shown_as_such(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [np.nan] * 30})
+    texts = report_of(tmp_path)
+    assert table_row(texts, "P-1h")[3] == "none" and csv_rows(texts)[0]["measured"] == ""
+
+
+# The page ------------------------------------------------------------------------------------
+
+
+def test_names_with_signs_are_escaped_and_linked(tmp_path):
+    root = tmp_path / "Größe <b> & 'x' #1 ?"
+    make_run(root / "a|b %41 é" / "Trial-1", P_1H, {"EP": [2.0] * 30})
+    record = json.loads((root / "a|b %41 é" / "Trial-1" / "hyperparameters.json").read_text())
+    record["command"] = "python main.py --data-dir '<script>alert(1)</script>'"
+    (root / "a|b %41 é" / "Trial-1" / "hyperparameters.json").write_text(json.dumps(record))
+    (root / "Trial-<i>").mkdir()
+    texts = report_of(root)
+    assert "<script>" not in texts["html"] and "&lt;script&gt;" in texts["html"]
+    assert "Trial-&lt;i&gt;" in texts["html"] and "Trial-\\<i\\>" in texts["md"]
+
+
+def test_a_name_that_is_no_text_is_no_obstacle(tmp_path):
+    make_run(tmp_path / "caf\udce9" / "Trial-1", P_1H, {"EP": [2.0] * 30})
+    assert table_row(report_of(tmp_path), "P-1h")[3] == "2.00 %"
+
+
+def test_the_same_results_give_the_same_report(tmp_path):
+    for seed in (2, 0, 1):
+        make_run(tmp_path / f"Trial-{seed}", P_1H, {"EP": [3.0 + seed] * 30}, seed=seed)
+    assert report_of(tmp_path) == report_of(tmp_path)
+
+
+def test_several_folders_are_read_once_and_the_first_gets_the_report(tmp_path):
+    make_run(tmp_path / "a" / "Trial-1", P_1H, {"EP": [2.0] * 30})
+    make_run(tmp_path / "b" / "Trial-1", P_1H, {"EP": [3.0] * 30}, seed=1)
+    texts = report_of(tmp_path / "a", tmp_path / "b", tmp_path / "a" / "Trial-1")
+    assert table_row(texts, "P-1h")[6] == "2" and "../b/Trial-1" in texts["csv"]
+
+
+def test_figures_beyond_the_budget_become_links(tmp_path, monkeypatch):
+    for k in range(3):
+        words = f"{P_1H} --beta 0.{k + 3}"
+        make_run(tmp_path / f"Trial-{k}", words, {"EP": list(range(30, 0, -1))})
+    monkeypatch.setattr("report.Budget", lambda: Budget(4000))
+    text = report_of(tmp_path)["html"]
+    assert "2 further figures would make this page too large" in text
+    assert text.count("<figure>") == 1
+
+
+def processes(random):
+    """Arrays as plotcurves stores them, of two layers and weights."""
+    arrays = {"layers": np.array(["s0", "s1"]), "synapses": np.array(["W01", "W1x"])}
+    for name in ("nS_s0", "dS_s0", "nS_s1", "dS_s1", "NT_W01", "DT_W01", "NT_W1x", "DT_W1x"):
+        arrays[name] = random.rand(80, 10)
+    arrays |= {name: random.rand(2, 2) for name in ("rmse_S", "rmse_T")}
+    arrays |= {name: random.rand(2) for name in ("same_sign", "both_zero", "cosine")}
+    return arrays | {"settling": np.array("free phase settled")}
+
+
+def test_500_folders_take_less_than_20_seconds_and_15_megabytes(tmp_path):
+    """Every one another experiment: 300 trained ones, 100 of directed EP, 100 with curves."""
+    random = np.random.RandomState(0)
+    curve, arrays, networks = random.rand(100).tolist(), processes(random), directed_arrays()
+    for k in range(500):
+        folder = tmp_path / f"model-{k // 50}" / f"Trial-{k}"
+        if k < 300:
+            words = P_1H + " --benchmark --epochs 100"
+            make_run(folder, words, {"EP": curve, "BPTT": curve}, beta=k + 1.0)
+        elif k < 400:
+            words = "--preset deep-xor --epochs 1000 --num_net 4"
+            make_run(folder, words, {"DEEP": [9.0] * 1000}, arrays=networks, beta=k + 1.0)
+        else:
+            words = "--action plotcurves --discrete --size_tab 10 9 784"
+            make_run(folder, words, {}, arrays=arrays, beta=k + 1.0)
+            (folder / "metrics.csv").unlink()
+    started = time.perf_counter()
+    html, *_ = write_report([tmp_path], NOW)
+    seconds, size = time.perf_counter() - started, html.stat().st_size
+    print(f"{seconds:.1f} s, {size / 1e6:.2f} MB")
+    assert seconds < 20 and size < 15e6
+    found = read_results([tmp_path])
+    assert len(found.runs) == 500 and not found.unreadable
+    check_page(html.read_text(), tmp_path)
+
+
+# Charts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("low, high", [(0, 1), (0, 97.3), (-0.013, 0.2), (1e-9, 3e-9), (1, 1000)])
+def test_ticks_are_few_round_and_inside(low, high):
+    found = ticks(low, high)
+    assert 2 <= len(found) <= 7
+    assert found[0] >= low - 1e-12 and found[-1] <= high + 1e-12
+    steps = np.diff(found)
+    assert np.allclose(steps, steps[0])
+
+
+@pytest.mark.parametrize(
+    "y", [[], [np.nan], [3.0], [0.0, 0.0], [np.inf, 1.0, 2.0], [1e300, -1e300]]
+)
+def test_a_chart_of_odd_values_stays_on_the_paper(y):
+    chart = chart_of("odd", [Line("a", list(range(len(y))), y)], "x", "y")
+    numbers = re.findall(r"-?[\d.]+", chart.lines[0].path)
+    assert "nan" not in chart.lines[0].path and all(0 <= float(v) <= 320 for v in numbers)
+
+
+def test_long_curves_are_thinned_with_both_ends_kept():
+    chart = chart_of("long", [Line("a", range(1, 5001), np.arange(5000.0))], "epoch", "y")
+    points = chart.lines[0].path.split()
+    assert len(points) == 64 and points[0].startswith("42.0,") and points[-1].startswith("304.0,")
+
+
+# Real runs -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Short runs of every kind, made by the program; nobody looks at their own figures."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("main.draw_figures", lambda folder: None)
+    place = tmp_path_factory.mktemp("Ergebnisse <1>")
+    small = [*commands.SMALL, "--results-dir", place]
+    commands.call(*small, "--epochs", 2, "--benchmark")
+    commands.call(*small, "--epochs", 1, "--seed", 1)
+    commands.call("--action", "plotcurves", *small)
+    commands.call("--action", "receipe", *small, "--batches", 2)
+    deep = ["--training-method", "DEEP", "--T", 20, "--Kmax", 5, "--num_net", 3, "--epochs", 3]
+    commands.call(*deep, "--results-dir", place)
+    commands.call("--action", "plotcurves", *deep, "--results-dir", place)
+    words = ["--architecture", "dense", "--dataset", "digits", "--training-method", "BrainProp"]
+    commands.call(*words, "--epochs", 1, "--results-dir", place)
+    words = ["--preset", "wine_5layer_swni", "--T", 9, "--Kmax", 2, "--epochs", 1]
+    commands.call(*words, "--sweep", "bypass_p", 0, 0.1, "--results-dir", place)
+    monkeypatch.undo()
+    return place
+
+
+def test_real_runs_are_all_in_the_report(real, capsys):
+    commands.call("--action", "report", real)
+    assert capsys.readouterr().out.split("\n")[:3] == [
+        str(real / f"report.{kind}") for kind in ("html", "md", "csv")
+    ]
+    texts = {kind: (real / f"report.{kind}").read_text() for kind in ("html", "md", "csv")}
+    check_page(texts["html"], real)
+    found = read_results([real])
+    assert len(found.runs) == 9 and not found.unfinished and not found.unreadable
+    for title in ("Layered equilibrium", "layer-skipping", "(DEEP)", "BrainProp beside"):
+        assert title in texts["html"] and title in texts["md"]
+    for drawn in ("Mismatch per layer", "s0, neurons", "W01, synapses, cumulated",
+                  "angle to the way down", "9 neurons", "Sweep of bypass_p"):  # fmt: skip
+        assert drawn in texts["html"], drawn
+    measures = {row["measure"] for row in csv_rows(texts)}
+    assert {"relative RMSE of s0", "relative RMSE of W01", "learnt", "log_spread"} <= measures
+    systems = [row["system"] for row in csv_rows(texts)]
+    assert set(systems) == {"ernoult", "gammell", "deep", "brainprop"}
+
+
+def test_reported_numbers_are_those_of_the_runs(real):
+    for one in experiments_of(read_results([real]).runs):
+        last = [t.rows[-1]["test_error"] for t in one.counted]
+        assert one.spread("test_error").mean == pytest.approx(statistics.mean(last))
+        assert one.finished and len(figures_of([one], [], [])) >= 1
+
+
+def test_a_report_over_what_is_recorded_wrongly_is_no_crash(real, tmp_path):
+    """Every array of every real run replaced by one of another size."""
+    shutil.copytree(real, tmp_path / "copy")
+    for path in (tmp_path / "copy").rglob("results.npz"):
+        with np.load(path) as file:
+            arrays = {name: np.zeros(3) for name in file.files if name != "error_unit"}
+        np.savez(path, **arrays)
+    report_of(tmp_path / "copy")
+    assert read_results([tmp_path / "copy"]).unreadable
+
+
+# The command line ----------------------------------------------------------------------------
+
+
+def failing(words, capfd):
+    from main import main
+
+    try:
+        status = main(list(map(str, words)))
+    except SystemExit as end:
+        status = end.code
+    said = capfd.readouterr().err
+    assert status == 2 and said.count("\n") == 1 and said.startswith("main.py: error: "), said
+    return said
+
+
+def test_mistakes_are_one_line(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = ["--action", "report"]
+    assert "nowhere is not a folder" in failing([*report, "nowhere"], capfd)
+    assert "results is not a folder" in failing(report, capfd)
+    (tmp_path / "empty").mkdir()
+    assert "no result folder below empty" in failing([*report, "empty"], capfd)
+    assert "--epochs is not used by --action report" in failing([*report, "--epochs", 2], capfd)
+    assert "unrecognized arguments: empty" in failing(["--epochs", 2, "--quiet", "empty"], capfd)
+    (tmp_path / "empty" / "report.html").mkdir()
+    make_run(tmp_path / "empty" / "Trial-1", P_1H, {"EP": [2.0] * 30})
+    assert "cannot write empty/report.html" in failing([*report, "empty"], capfd)
+    assert sorted(p.name for p in (tmp_path / "empty").iterdir()) == ["Trial-1", "report.html"]
+
+
+def test_without_folders_it_reads_where_results_are(tmp_path, capfd):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [2.0] * 30})
+    commands.call("--action", "report", "--results-dir", tmp_path)
+    assert (tmp_path / "report.md").exists()
+
+
+def test_no_folder_is_a_run_error(tmp_path):
+    with pytest.raises(RunError):
+        write_report([tmp_path / "nowhere"])
