@@ -100,12 +100,14 @@ from smallWorld import SW_INTRA, SmallWorldEP, wire_up
 from workers import (
     HandOut,
     StopAll,
+    closed_silently,
     connect,
     on_cluster,
     on_this_machine,
     perform,
     results_of,
     sent_as_code,
+    start_processes,
 )
 
 
@@ -536,7 +538,8 @@ def hands(args: argparse.Namespace) -> Iterator[tuple[HandOut, str]]:
     """How runs are handed out (workers.results_of), and a word to people about it."""
     if args.backend == "loky":
         where = f"{args.jobs} at a time on {os.cpu_count()} core(s)"
-        yield partial(on_this_machine, args.jobs), where
+        with closed_silently(start_processes(args.jobs)) as started:
+            yield partial(on_this_machine, args.jobs, started), where
         return
     with connect(args.scheduler) as client:
         where = f"{len(client.nthreads())} worker(s) of {args.scheduler}"

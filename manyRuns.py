@@ -139,7 +139,7 @@ def enter_results(
     summary = Summary(folder, runs)
     summary.write()
     total, before = len(runs), len(summary.statuses)
-    with tqdm(total=total, initial=before, unit="run", disable=quiet, dynamic_ncols=True) as bar:
+    with tqdm(total=total, initial=before, unit="run", disable=quiet) as bar:
         for n_ended, (name, status) in enumerate(results, before + 1):
             summary.enter(name, status)
             tqdm.write(f"{n_ended} of {total}  {name}: {summary.line(name)}")

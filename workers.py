@@ -1,7 +1,8 @@
 """Runs in processes of their own, through joblib: of this machine (loky) or of a Dask cluster.
 
-    hand_out = functools.partial(on_this_machine, 2)
-    for name, status in results_of(hand_out, call, tasks, StopAll()): ...   # as the runs end
+    with closed_silently(start_processes(2)) as started, StopAll() as stop:
+        hand_out = functools.partial(on_this_machine, 2, started)
+        for name, status in results_of(hand_out, call, tasks, folder, stop): ...  # as they end
 
 In the folder of a run, log.txt holds what it has printed, and status.txt how it stands: `running 1`
 (for the first time), `done`, or `failed: <why>`.
@@ -10,6 +11,7 @@ In the folder of a run, log.txt holds what it has printed, and status.txt how it
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import logging
 import multiprocessing
@@ -20,7 +22,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TextIO
@@ -199,15 +201,32 @@ def closed_silently(results: Iterator) -> Iterator[Iterator]:
             results.close()
 
 
-def on_this_machine(jobs: int, call: Call, tasks: list[tuple], stop: StopRequest) -> Iterator:
-    """Do so many runs at a time, each in a process of its own; a single one at a time in this."""
+def start_processes(jobs: int) -> Iterator:
+    """Let the processes of `on_this_machine` start while this one goes on."""
+    return at_a_time(jobs, ((os.getpid,) for _ in range(jobs)))
+
+
+def on_this_machine(
+    jobs: int, started: Iterator, call: Call, tasks: list[tuple], stop: StopRequest
+) -> Iterator:
+    """Do so many runs at a time, each in a process of its own; a single one at a time in this.
+
+    Args:
+        started: what `start_processes` has returned.
+    """
+    collections.deque(started, maxlen=0)
+    yield from at_a_time(jobs, ((call, *task) for task in tasks if not stop.signal_number))
+
+
+def at_a_time(jobs: int, tasks: Iterable[tuple]) -> Iterator:
+    """Results of tasks (function, argument, ...) as they end; joblib keeps its processes."""
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config("loky", initializer=settle, initargs=(os.getpid(),)):
         parallel = Parallel(
             jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
         )
-    return parallel(delayed(call)(*task) for task in tasks if not stop.signal_number)
+    return parallel(delayed(function)(*arguments) for function, *arguments in tasks)
 
 
 def settle(parent: int) -> None:

@@ -203,7 +203,7 @@ def outcomes_of(hand_out, tasks, folder):
 
 def test_a_run_that_kills_its_process_fails_and_no_other_does(tmp_path):
     tasks = {name: (str(tmp_path / name),) for name in ("a", "bad", "b", "c")}
-    hand_out = functools.partial(workers.on_this_machine, 2)
+    hand_out = functools.partial(workers.on_this_machine, 2, iter(()))
     ended = outcomes_of(hand_out, tasks, tmp_path)
     assert set(ended) == set(tasks)
     for name, status in ended.items():
