@@ -259,6 +259,18 @@ def connect(address: str) -> Any:
         ) from None
     for name in ("distributed", "distributed.client"):  # errors are told in a sentence
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    check_scheduler(address)
+    client = Client(address, set_as_default=False)
+    try:
+        check_workers(client, address)
+    except RunError:
+        client.close()
+        raise
+    return client
+
+
+def check_scheduler(address: str) -> None:
+    """Raise RunError unless a Dask scheduler answers, within seconds."""
     try:
         kind = asyncio.run(who_answers(address))
         found = "" if kind == "Scheduler" else f"it is the address of a {kind}"
@@ -269,22 +281,22 @@ def connect(address: str) -> Any:
             f"--scheduler {address} cannot be reached ({found}): start one by `dask scheduler`, "
             "which prints its address"
         )
-    client = Client(address, set_as_default=False)
+
+
+def check_workers(client: Any, address: str) -> None:
+    """Raise RunError unless a cluster has workers, each with one thread."""
     try:
         client.wait_for_workers(1, timeout=WORKERS_WITHIN)
     except TimeoutError:
-        client.close()
         raise RunError(
             f"--scheduler {address} has no workers: start some by `dask worker {address} "
             "--nthreads 1`"
         ) from None
     if max(client.nthreads().values()) > 1:
-        client.close()
         raise RunError(
             f"--scheduler {address} has workers of several threads, a run needs a process of its "
             f"own: start them by `dask worker {address} --nthreads 1 --nworkers 2`"
         )
-    return client
 
 
 async def who_answers(address: str) -> str:
@@ -307,23 +319,29 @@ def on_cluster(client: Any, call: Call, tasks: list[tuple], stop: StopRequest) -
         settings["backend"].effective_n_jobs = lambda n_jobs: max(2, len(client.nthreads()))
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
     ended: queue.SimpleQueue = queue.SimpleQueue()
+    given_up_before = set(client.futures)
 
     def wait() -> None:
         try:
             for result in parallel(delayed(call)(*task) for task in tasks):
                 ended.put(result)
+            ended.put(None)
         except Exception as error:  # of dask: the tasks' own are answers
-            reason = getattr(error, "reason", "") or str(error).splitlines()[0]
-            message = f"the Dask cluster has failed ({reason}): --resume does what is missing"
-            ended.put(RunError(message))
-        ended.put(None)
+            reason = getattr(error, "reason", "") or str(error) or type(error).__name__
+            ended.put(
+                RunError(
+                    f"the Dask cluster has failed ({reason.splitlines()[0]}): --resume does what "
+                    "is missing"
+                )
+            )
 
     threading.Thread(target=wait, daemon=True).start()
     while not stop.signal_number:
         try:
             result = ended.get(timeout=0.5)
         except queue.Empty:
-            if any(future.status == "error" for future in list(client.futures.values())):
+            own = [f for key, f in list(client.futures.items()) if key not in given_up_before]
+            if any(future.status == "error" for future in own):
                 raise BrokenProcessPool from None
             continue
         if result is None:

@@ -148,10 +148,15 @@ def test_a_run_that_dask_gives_up_does_not_hang_the_program(cluster):
         import os
         import signal
 
-        os.kill(os.getpid(), signal.SIGKILL)
+        if name == "bad":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return name, "done"
 
-    with workers.connect(cluster.address) as client, pytest.raises(workers.BrokenProcessPool):
-        list(workers.on_cluster(client, call, [("a",)], workers.StopAll()))
+    stop = workers.StopAll()
+    with workers.connect(cluster.address) as client:
+        with pytest.raises(workers.BrokenProcessPool):
+            list(workers.on_cluster(client, call, [("bad",)], stop))
+        assert list(workers.on_cluster(client, call, [("a",)], stop)) == [("a", "done")]
 
 
 @without_dask
