@@ -15,11 +15,11 @@ import numpy as np
 
 COLOURS = {"EP": "#1f77b4", "BPTT": "#d62728", "DEEP": "#1f77b4", "asymEP": "#ff7f0e"}
 PANEL = (3.4, 2.9)  # inches
+METRICS, SUMMARY = "metrics.csv", "summary.csv"
 
 
-def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv, none if there is no such file."""
-    path = folder / "metrics.csv"
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, none if there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -52,9 +52,18 @@ def save(figure, folder: Path, name: str) -> list[Path]:
     return paths
 
 
+def finish_epochs(axes, label: str, legend: str, fontsize: int = 8) -> None:
+    """What all axes of curves over epochs have; legend: its title."""
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(title=legend, frameon=False, fontsize=fontsize)
+
+
 def plot_results(folder: Path) -> list[Path]:
     """Train (dashed) and test (solid) error per epoch, one colour per method."""
-    rows = read_metrics(folder)
+    rows = read_table(folder / METRICS)
     if not rows:
         return []
     unit = str(read_arrays(folder).get("error_unit", "%"))
@@ -70,12 +79,8 @@ def plot_results(folder: Path) -> list[Path]:
             axes.plot(
                 epochs, errors, style, color=COLOURS.get(method), label=label, marker=marker, ms=3
             )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"error ({unit})")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(title="last epoch in brackets", frameon=False)
+    finish_epochs(axes, f"error ({unit})", "last epoch in brackets", fontsize=10)
     return save(figure, folder, "results")
 
 
@@ -89,7 +94,7 @@ def plot_accuracy(folder: Path) -> list[Path]:
 
     The plot of Pozzi et al. 2020.
     """
-    rows = [row for row in read_metrics(folder) if row["method"] in ("BrainProp", "EBP")]
+    rows = [row for row in read_table(folder / METRICS) if row["method"] in ("BrainProp", "EBP")]
     if not rows:
         return []
     decides = "validation_error" if "validation_error" in rows[0] else "test_error"
@@ -106,14 +111,11 @@ def plot_accuracy(folder: Path) -> list[Path]:
             axes.plot(epochs, accuracy, style, color=f"C{k}", label=label)
         best = min(own, key=lambda row: float(row[decides]))
         height = 100 - float(best["test_error"])
-        axes.plot(int(best["epoch"]), height, "*", ms=13, color=f"C{k}", mec="k", mew=0.6)
-        style = {"xytext": (0, -20 - 12 * k), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(f"{method} {height:.2f} %", (int(best["epoch"]), height), fontsize=8, **style)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("accuracy (%)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(title="last epoch in brackets; star: the best", frameon=False, fontsize=8)
+        label = f"{method} best, epoch {best['epoch']} ({height:.2f} %)"
+        axes.plot(
+            int(best["epoch"]), height, "*", ms=13, color=f"C{k}", mec="k", mew=0.6, label=label
+        )
+    finish_epochs(axes, "accuracy (%)", "last epoch in brackets; star: the one that is kept")
     return save(figure, folder, "accuracy")
 
 
@@ -195,8 +197,9 @@ def methods_with(arrays: dict[str, np.ndarray], name: str) -> list[str]:
 
 
 def draw_spread(axes, values: np.ndarray, colour: str) -> None:
-    """Mean, median, quartiles and range over networks, of (epochs, networks)."""
-    epochs = np.arange(1, len(values) + 1)
+    """Mean, median, quartiles and range over networks, of (epochs, networks); NaN: not known."""
+    known = np.isfinite(values).any(1)
+    epochs, values = np.flatnonzero(known) + 1, values[known]
     low, first, median, third, high = np.nanpercentile(values, (0, 25, 50, 75, 100), axis=1)
     axes.fill_between(epochs, low, high, color=colour, alpha=0.12, lw=0, label="min to max")
     axes.fill_between(epochs, first, third, color=colour, alpha=0.3, lw=0, label="quartiles")
@@ -375,28 +378,19 @@ def plot_angle(folder: Path) -> list[Path]:
     arrays, written = read_arrays(folder), []
     for method in methods_with(arrays, "angle"):
         angle = arrays[f"{method}_angle"]  # (epochs, networks), NaN where the gradient is 0
-        known = np.isfinite(angle)
-        rows = known.any(1)
-        epochs = np.arange(1, len(angle) + 1)
-        low, first, median, third, high = np.nanpercentile(angle[rows], (0, 25, 50, 75, 100), 1)
+        undefined = 100 * np.isnan(angle).mean(1)  # (epochs,), %
         figure = new_figure(figsize=(6.4, 3.8))
         axes = figure.subplots()
-        axes.fill_between(epochs[rows], low, high, color="C0", alpha=0.12, lw=0, label="range")
-        axes.fill_between(
-            epochs[rows], first, third, color="C0", alpha=0.3, lw=0, label="quartiles"
-        )
-        axes.plot(epochs[rows], median, color="C0", label="median")
+        draw_spread(axes, angle, "C0")
         axes.axhline(90, color="k", lw=0.8, ls=":")
         axes.set_ylim(0, 180)
         axes.set_yticks(range(0, 181, 30))
-        axes.set_xlabel("epoch")
         axes.set_ylabel("angle to the way down (degrees)")
         twin = axes.twinx()
-        twin.plot(epochs, 100 * (1 - known.mean(1)), color="C3", lw=1)
+        twin.plot(np.arange(1, len(angle) + 1), undefined, color="C3", lw=1)
         twin.set_ylim(0, 100)
         twin.set_ylabel("networks whose gradient is exactly 0 (%)", color="C3", fontsize=8)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
-        axes.grid(alpha=0.3)
         axes.set_title(f"{method}, {angle.shape[1]} networks", fontsize=9)
         written += save(figure, folder, f"angle_{method}")
     return written
@@ -406,12 +400,8 @@ def plot_angle(folder: Path) -> list[Path]:
 
 
 def read_summary(folder: Path) -> list[dict[str, str]]:
-    """Rows of summary.csv that have a result, none if there is no such file."""
-    path = folder / "summary.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("method")]
+    """The rows of a summary that have a result."""
+    return [row for row in read_table(folder / SUMMARY) if row.get("method")]
 
 
 def swept_options(rows: list[dict[str, str]]) -> list[str]:
@@ -432,7 +422,7 @@ def plot_trials(folder: Path) -> list[Path]:
         return []
     groups: dict[str, list[np.ndarray]] = {}
     for row in rows:
-        own = [r for r in read_metrics(folder / row["run"]) if r["method"] == row["method"]]
+        own = [r for r in read_table(folder / row["run"] / METRICS) if r["method"] == row["method"]]
         label = group_of(row, swept_options(rows))
         groups.setdefault(label, []).append(np.array([float(r["test_error"]) for r in own]))
     unit = str(read_arrays(folder / rows[0]["run"]).get("error_unit", "%"))
@@ -447,12 +437,8 @@ def plot_trials(folder: Path) -> list[Path]:
         if len(table) > 1:
             std = table.std(0, ddof=1)
             axes.fill_between(epochs, mean - std, mean + std, color=line.get_color(), alpha=0.2)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"test error ({unit})")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(title="mean of the last epoch in brackets", frameon=False, fontsize=8)
+    finish_epochs(axes, f"test error ({unit})", "mean of the last epoch in brackets")
     return save(figure, folder, "trials")
 
 
@@ -584,27 +570,24 @@ def plot_below(folder: Path) -> list[Path]:
 
     Train (solid) and test (dashed) error per epoch; Gammell et al. 2021, fig. 2.
     """
-    if (folder / "metrics.csv").exists() or (folder / "summary.csv").exists():
+    if any((folder / name).exists() for name in (METRICS, SUMMARY)):
         return []
-    runs = sorted({path.parent for path in folder.glob("**/metrics.csv")})
+    runs = sorted({path.parent for path in folder.glob(f"**/{METRICS}")})
     if not runs:
         return []
     figure = new_figure(figsize=(6.5, 4.2))
     axes = figure.subplots()
     for k, run in enumerate(runs):
         unit = str(read_arrays(run).get("error_unit", "%"))
-        rows = read_metrics(run)
+        rows = read_table(run / METRICS)
         label = str(run.relative_to(folder))
         for kind, style in (("train", "-"), ("test", "--")):
             errors = [float(row[f"{kind}_error"]) for row in rows]
             name = f"{label} ({show(errors[-1], unit)})" if kind == "test" else None
             axes.plot([int(r["epoch"]) for r in rows], errors, style, color=f"C{k}", label=name)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"error ({unit}), train solid, test dashed")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(title="test error of the last epoch in brackets", frameon=False, fontsize=7)
+    title = "test error of the last epoch in brackets"
+    finish_epochs(axes, f"error ({unit}), train solid, test dashed", title, fontsize=7)
     return save(figure, folder, "compared")
 
 
