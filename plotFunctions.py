@@ -15,6 +15,7 @@ import numpy as np
 
 COLOURS = {"EP": "#1f77b4", "BPTT": "#d62728", "DEEP": "#1f77b4", "asymEP": "#ff7f0e"}
 PANEL = (3.4, 2.9)  # inches
+WIDE = 10.0  # from the lowest to the highest error that a linear axis shows
 METRICS, SUMMARY = "metrics.csv", "summary.csv"
 
 
@@ -416,7 +417,10 @@ def group_of(row: dict[str, str], options: list[str]) -> str:
 
 
 def plot_trials(folder: Path) -> list[Path]:
-    """Test error per epoch over the seeds: mean, and a band of one standard deviation."""
+    """Test error per epoch over the seeds: mean, and a band of one standard deviation.
+
+    On a log axis where the first epochs would press the last ones to the floor.
+    """
     rows = [row for row in read_summary(folder) if row.get("epochs")]
     if not rows:
         return []
@@ -428,6 +432,7 @@ def plot_trials(folder: Path) -> list[Path]:
     unit = str(read_arrays(folder / rows[0]["run"]).get("error_unit", "%"))
     figure = new_figure(figsize=(6.5, 4.2))
     axes = figure.subplots()
+    means = []
     for label, curves in groups.items():
         length = min(map(len, curves))
         table = np.array([curve[:length] for curve in curves])  # (seeds, epochs)
@@ -437,7 +442,13 @@ def plot_trials(folder: Path) -> list[Path]:
         if len(table) > 1:
             std = table.std(0, ddof=1)
             axes.fill_between(epochs, mean - std, mean + std, color=line.get_color(), alpha=0.2)
-    axes.set_ylim(bottom=0)
+        means += mean.tolist()
+    if max(means) > WIDE * min(means) > 0:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=min(means) / 1.3)
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_ylim(bottom=0)
     finish_epochs(axes, f"test error ({unit})", "mean of the last epoch in brackets")
     return save(figure, folder, "trials")
 

@@ -3,6 +3,7 @@
     python benchmarks/brainprop.py                           # all four architectures, as on MNIST
     python benchmarks/brainprop.py conv loccon --batches 20 --threads 1
     python benchmarks/brainprop.py conv loccon deep --cifar
+    python benchmarks/brainprop.py dense conv --keras        # after pip install tensorflow-cpu
 
 The plain network has torch's own layers and optimiser, and locally connected layers of `unfold` and
 `einsum`; both start from the same weights and must give the same output, or the exit status is 1.
@@ -10,10 +11,13 @@ Batches are learnt in turn (plain, BrainProp, EBP, plain, ...), so that whatever
 does hits all. The seconds of an epoch are those of the median batch times the batches of an epoch:
 extrapolated, and testing is not included. Random images stand in for the data set: the time does
 not depend on what they show. An architecture is measured in a process of its own; its peak memory,
-torch included, is that of BrainProp alone.
+torch included, is that of BrainProp alone. The published program is written in Keras, a version of
+which that has its locally connected layer cannot be installed any more: --keras times the other
+networks in today's, with as many threads, right after ours.
 """
 
 import argparse
+import importlib.util
 import math
 import multiprocessing
 import resource
@@ -61,6 +65,7 @@ class Line(NamedTuple):
     epoch: float  # by BrainProp
     ratio: float  # BrainProp to plain
     gigabytes: float
+    keras: float  # NaN: not measured
 
 
 # ------------------------------------------------------------------------------- the plain network
@@ -125,6 +130,34 @@ def plain_learner(plain, penalty):
     return learn
 
 
+def keras_twin(net):
+    """The same network in Keras, ready to learn by cross-entropy; its weights are its own."""
+    import keras
+
+    classes = (nn.Linear, nn.Conv2d, nn.ReLU, BatchNorm, nn.Dropout, nn.MaxPool2d, FlattenImages)
+    twins = (
+        lambda layer: keras.layers.Dense(layer.out_features, use_bias=False),
+        lambda layer: keras.layers.Conv2D(
+            layer.out_channels, 3, layer.stride, padding="same", use_bias=False
+        ),
+        lambda layer: keras.layers.ReLU(),
+        lambda layer: keras.layers.BatchNormalization(),
+        lambda layer: keras.layers.Dropout(layer.p),
+        lambda layer: keras.layers.MaxPooling2D(2),
+        lambda layer: keras.layers.Flatten(),
+    )
+    layers = [keras.layers.Flatten()] if net.architecture == "dense" else []
+    for layer in net:
+        layers += [
+            twin(layer)
+            for kind, twin in zip(classes, twins, strict=True)
+            if isinstance(layer, kind)
+        ]
+    model = keras.Sequential([*layers, keras.layers.Softmax()])
+    model.compile(keras.optimizers.SGD(SCHEDULE.lr_tab[0]), "categorical_crossentropy")
+    return model
+
+
 # ------------------------------------------------------------------------------------ measuring
 
 
@@ -169,20 +202,36 @@ def measure(architecture, options):
         epoch=math.ceil(n_train / BATCH_SIZE[architecture]) * ours / 1000,
         ratio=statistics.median(row[1] / row[0] for row in times),
         gigabytes=gigabytes,
+        keras=math.nan,
     )
+
+
+def measure_keras(architecture, options):
+    """Milliseconds of a batch in Keras; runs in a process of its own."""
+    import tensorflow
+
+    if options.threads:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(options.threads)
+    shape = (3, 32, 32) if options.cifar else (1, 28, 28)
+    data, target = random_batch(shape, BATCH_SIZE[architecture])
+    batch = data.permute(0, 2, 3, 1).numpy(), target.numpy()
+    model = keras_twin(build_classifier(architecture, shape, N_CLASSES))
+    times = [timed(lambda: model.train_on_batch(*batch)) for _ in range(options.batches + 2)][2:]
+    return statistics.median(times)
 
 
 def print_table(lines):
     print(
         f"\n{'':<8}{'plain ms':>10}{'BrainProp':>11}{'EBP':>9}{'ratio':>8}"
-        f"{'s/epoch*':>10}{'peak GB':>9}"
+        f"{'s/epoch*':>10}{'peak GB':>9}{'Keras ms':>10}"
     )
     for line in lines:
         verdict = "  slower than it should be" if line.ratio > MOST_TO_PLAIN else ""
         verdict += "  takes too much memory" if line.gigabytes > MOST_GIGABYTES else ""
         print(
             f"{line.architecture:<8}{line.plain:>10.1f}{line.brainprop:>11.1f}{line.ebp:>9.1f}"
-            f"{line.ratio:>8.2f}{line.epoch:>10.1f}{line.gigabytes:>9.2f}{verdict}"
+            f"{line.ratio:>8.2f}{line.epoch:>10.1f}{line.gigabytes:>9.2f}{line.keras:>10.1f}{verdict}"
         )
     print(f"* extrapolated; ratio: BrainProp / plain, at most {MOST_TO_PLAIN}")
     epochs = {line.architecture: line.epoch for line in lines}
@@ -212,7 +261,12 @@ def read_options():
         action="store_true",
         help="do without keep_freed_memory(), to see what it brings",
     )
+    parser.add_argument(
+        "--keras", action="store_true", help="time Keras, too (needs TensorFlow; not loccon)"
+    )
     options = parser.parse_args()
+    if options.keras and importlib.util.find_spec("tensorflow") is None:
+        parser.error("--keras needs TensorFlow: pip install tensorflow-cpu")
     unknown = [name for name in options.architectures if name not in ARCHITECTURES]
     if unknown:
         parser.error(
@@ -229,7 +283,11 @@ def main():
     lines = []
     for name in options.architectures or ARCHITECTURES:
         with spawn.Pool(1) as pool:
-            lines.append(pool.apply(measure, (name, options)))
+            line = pool.apply(measure, (name, options))
+        if options.keras and name != "loccon":
+            with spawn.Pool(1) as pool:
+                line = line._replace(keras=pool.apply(measure_keras, (name, options)))
+        lines.append(line)
         print(f"{name}: relative error of the output {lines[-1].error:.1e}", flush=True)
     print_table(lines)
     if any(line.error > TOLERANCE for line in lines):
