@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import shlex
@@ -97,6 +98,7 @@ from report import write_report
 from runFolder import RunError, RunFolder, createHyperparameterfile, createPath, read_checkpoint
 from scalars import Scalars
 from smallWorld import SW_INTRA, SmallWorldEP, wire_up
+from threads import crowded, threads_for
 from workers import (
     HandOut,
     StopAll,
@@ -239,7 +241,29 @@ def load_data(args: argparse.Namespace) -> Dataset:
         data = hold_out(data, float(args.validation), args.seed)
     args.n_out = data.n_classes
     fit_to_data(build_parser(), args, data.shape, data.n_classes)
+    settle_threads(args, data)
     return data
+
+
+def settle_threads(args: argparse.Namespace, data: Dataset) -> None:
+    """Set the number of threads, and say so if the machine has none to spare."""
+    if args.device_label >= 0:
+        return
+    args.threads = args.threads or threads_for(multiplications(args, data))
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    elif note := crowded(torch.get_num_threads()):
+        print(note, file=sys.stderr, flush=True)
+
+
+def multiplications(args: argparse.Namespace, data: Dataset) -> float:
+    """About how many a step of the dynamics takes; infinitely many without dynamics."""
+    if system(args) == "directed":
+        neurons = math.prod(data.shape) + sum(args.N_H) + data.n_classes
+        return args.num_net * len(data.train) * neurons**2
+    if system(args) in ("feedforward", "convolutional"):
+        return math.inf
+    return args.batch_size * sum(n * m for n, m in itertools.pairwise(args.size_tab[:-1]))
 
 
 def run_training(args: argparse.Namespace, argv: list[str]) -> None:
@@ -638,8 +662,6 @@ def prepare(args: argparse.Namespace) -> None:
         )
     if system(args) == "feedforward" and args.device_label < 0:
         keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
 
 
 def start(argv: list[str]) -> int:

@@ -435,8 +435,8 @@ def add_runs(parser: Parser) -> None:
         type=natural,
         default=0,
         metavar="N",
-        help="of the CPU; 0: torch's choice, of many runs 1 each, so that their results are the "
-        "same with every --jobs",
+        help="of the CPU; 0: 1 for networks whose steps are too short to share, else torch's "
+        "choice; of many runs 1 each, so that their results are the same with every --jobs",
     )
     group.add_argument(
         "--dtype",
