@@ -246,14 +246,11 @@ def load_data(args: argparse.Namespace) -> Dataset:
 
 
 def settle_threads(args: argparse.Namespace, data: Dataset) -> None:
-    """Set the number of threads, and say so if the machine has none to spare."""
-    if args.device_label >= 0:
-        return
-    args.threads = args.threads or threads_for(multiplications(args, data))
+    """Set the number of threads; 0, torch's choice, is left as it is."""
+    if not args.threads and args.device_label < 0:
+        args.threads = threads_for(multiplications(args, data))
     if args.threads:
         torch.set_num_threads(args.threads)
-    elif note := crowded(torch.get_num_threads()):
-        print(note, file=sys.stderr, flush=True)
 
 
 def multiplications(args: argparse.Namespace, data: Dataset) -> float:
@@ -288,6 +285,8 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
         warn_of_memory(nets, data, schedule)
+        if args.device_label < 0 and (note := crowded(torch.get_num_threads())):
+            print(note, file=sys.stderr, flush=True)
         watch = None
         if args.tensorboard and not team.rank:
             watch = Scalars(run.path, checkpoint["progress"]["epoch"] if checkpoint else 1).add
