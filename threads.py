@@ -2,8 +2,8 @@
 
 A step of the dynamics is a product so short that threads spend their time waiting for each other;
 and where another program has one of the cores, every step waits until that one is moved aside. On
-two cores two threads made the steps of small networks no faster, and beside one other program up
-to 90 times slower.
+two cores two threads made the steps of small networks hardly faster, and beside one other program
+some 70 times slower.
 
     enough = threads_for(20 * 512 * 10)     # 1: of the multiplications of a step
     print(crowded(torch.get_num_threads()))

@@ -134,25 +134,23 @@ def keras_twin(net):
     """The same network in Keras, ready to learn by cross-entropy; its weights are its own."""
     import keras
 
-    classes = (nn.Linear, nn.Conv2d, nn.ReLU, BatchNorm, nn.Dropout, nn.MaxPool2d, FlattenImages)
-    twins = (
-        lambda layer: keras.layers.Dense(layer.out_features, use_bias=False),
-        lambda layer: keras.layers.Conv2D(
-            layer.out_channels, 3, layer.stride, padding="same", use_bias=False
-        ),
-        lambda layer: keras.layers.ReLU(),
-        lambda layer: keras.layers.BatchNormalization(),
-        lambda layer: keras.layers.Dropout(layer.p),
-        lambda layer: keras.layers.MaxPooling2D(2),
-        lambda layer: keras.layers.Flatten(),
-    )
-    layers = [keras.layers.Flatten()] if net.architecture == "dense" else []
+    layers, options = [], {"use_bias": False}
     for layer in net:
-        layers += [
-            twin(layer)
-            for kind, twin in zip(classes, twins, strict=True)
-            if isinstance(layer, kind)
-        ]
+        if isinstance(layer, nn.Linear):
+            layers.append(keras.layers.Dense(layer.out_features, **options))
+        elif isinstance(layer, nn.Conv2d):
+            filters, stride = layer.out_channels, layer.stride
+            layers.append(keras.layers.Conv2D(filters, 3, stride, padding="same", **options))
+        elif isinstance(layer, nn.ReLU):
+            layers.append(keras.layers.ReLU())
+        elif isinstance(layer, BatchNorm):
+            layers.append(keras.layers.BatchNormalization())
+        elif isinstance(layer, nn.Dropout):
+            layers.append(keras.layers.Dropout(layer.p))
+        elif isinstance(layer, nn.MaxPool2d):
+            layers.append(keras.layers.MaxPooling2D(2))
+        elif isinstance(layer, nn.Flatten | FlattenImages):
+            layers.append(keras.layers.Flatten())
     model = keras.Sequential([*layers, keras.layers.Softmax()])
     model.compile(keras.optimizers.SGD(SCHEDULE.lr_tab[0]), "categorical_crossentropy")
     return model
