@@ -53,13 +53,13 @@ def save(figure, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def finish_epochs(axes, label: str, legend: str, fontsize: int = 8) -> None:
-    """What all axes of curves over epochs have; legend: its title."""
+def finish_epochs(axes, label: str, legend: str, fontsize: int = 8, **place) -> None:
+    """What all axes of curves over epochs have; legend: its title, place: where it stands."""
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(title=legend, frameon=False, fontsize=fontsize)
+    axes.legend(title=legend, frameon=False, fontsize=fontsize, **place)
 
 
 def plot_results(folder: Path) -> list[Path]:
@@ -100,7 +100,7 @@ def plot_accuracy(folder: Path) -> list[Path]:
     if not rows:
         return []
     decides = "validation_error" if "validation_error" in rows[0] else "test_error"
-    figure = new_figure(figsize=(6.0, 4.0))
+    figure = new_figure(figsize=(7.6, 4.0))
     axes = figure.subplots()
     for k, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
         own = [row for row in rows if row["method"] == method]
@@ -118,7 +118,8 @@ def plot_accuracy(folder: Path) -> list[Path]:
             int(best["epoch"]), height, "*", ms=13, color=f"C{k}", mec="k", mew=0.6, label=label
         )
     by = decides.removesuffix("_error")
-    finish_epochs(axes, "accuracy (%)", f"last epoch in brackets; star: best by {by}")
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    finish_epochs(axes, "accuracy (%)", f"last epoch in brackets;\nstar: best by {by}", **beside)
     return save(figure, folder, "accuracy")
 
 
