@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from brainprop import ARCHITECTURES, BATCH_SIZE
-from manyRuns import PLAN, option_name
-from options import METHODS, Parser, build_parser
+from errors import RunError
+from networks.brainprop import ARCHITECTURES, BATCH_SIZE
+from networks.smallWorld import MLFF, mean_glorot_bound
+from options import METHODS, Parser, build_parser, option_name
 from presets import PRESETS, listing
-from runFolder import RunError, read_checkpoint, read_options
-from smallWorld import MLFF, mean_glorot_bound
+from runFolder import PLAN, read_checkpoint, read_options
 
 DIRECTED = {"DEEP", "asymEP"}
 FEEDFORWARD = {"BrainProp", "EBP"}

@@ -27,6 +27,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from errors import DataError
+
 SPLIT_SEED = 0  # which samples are for testing never depends on --seed
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -37,10 +39,6 @@ IDX_FILES = (
 IDX_CLASSES = 10
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
 INSTEAD = "use --dataset digits, which needs no files"
-
-
-class DataError(ValueError):
-    """A data set that cannot be had; the message is one sentence for people."""
 
 
 # ---------------------------------------------------------------------------------------- splits

@@ -27,7 +27,6 @@ import torch
 
 from datasets import (
     INSTEAD,
-    DataError,
     Split,
     brief_reason,
     data_folder,
@@ -36,6 +35,7 @@ from datasets import (
     quiet_network,
     require,
 )
+from errors import DataError
 
 PIXELS = (3, 32, 32)  # of a CIFAR image: channels, height, width
 TINY = "tiny-imagenet-200"  # the folder, and the archive without its .zip

@@ -21,11 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from networks.base import BPTT, EP, Pairs, Rule, Tensors
 from parallel import ALONE, Team
 from products import add_product, prepare
-
-Tensors = list[torch.Tensor]
-Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # (weight, bias) per synapse group
 
 
 class Activation(NamedTuple):
@@ -47,15 +45,6 @@ class Activation(NamedTuple):
         return torch.add(self.shift, v, alpha=self.gain) if self.gain != 1.0 else v
 
 
-class Lesson(NamedTuple):
-    """What a batch showed: of teaching it, or of testing on it."""
-
-    output: torch.Tensor  # (batch, n_out), before any update; (networks, batch, n_out) for many
-    state: Tensors | None = None  # at the end of the free phase
-    measures: dict[str, torch.Tensor] = {}  # more numbers to keep, by name, on the device
-
-
-SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
 
 ACTIVATIONS = {
@@ -78,25 +67,6 @@ ACTIVATIONS = {
 }
 
 
-def largest_change(before: Tensors, after: Tensors) -> torch.Tensor:
-    """Largest change of any unit between two states, per sample (batch,)."""
-    changes = [(a - b).abs().flatten(1).amax(1) for a, b in zip(after, before, strict=True)]
-    return torch.stack(changes).amax(0)
-
-
-def settle_rule(tol: float) -> Callable | None:
-    """An observer that ends a phase at equilibrium, or None without a tolerance."""
-    if not tol:
-        return None
-
-    def settled(t: int, before: Tensors, after: Tensors) -> bool:
-        if t % SETTLE_EVERY != SETTLE_EVERY - 1:
-            return False
-        return largest_change(before, after).max().item() <= tol
-
-    return settled
-
-
 class EquilibriumNetwork(nn.Module):
     """A state that is driven to rest, and a local rule that reads it.
 
@@ -111,6 +81,7 @@ class EquilibriumNetwork(nn.Module):
     reach: list[int]  # per layer, steps before a nudge of the output can show in it
     dt: float
     nudge_gain = 1.0  # the nudge descends so many times half the squared error
+    rules: dict[str, Rule] = {"EP": EP, "BPTT": BPTT}  # by the name of the training method
     team: Team = ALONE  # the processes that teach it
 
     def __init__(self) -> None:

@@ -21,17 +21,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from brainprop import learn_by_brainprop, learn_by_ebp, look, look_at_softmax
 from datasets import Dataset, Split
-from directed import learn_by_directed, rest_directed
+from errors import Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
-from netClasses import EquilibriumNetwork, Lesson, Pairs, Tensors, largest_change, settle_rule
+from networks.base import Lesson, Schedule, Tensors
 from parallel import Team
 from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
     "Schedule",
-    "bptt_gradients",
     "compute_NT",
     "compute_nSdSDT",
     "compute_nTdT",
@@ -44,147 +42,6 @@ __all__ = [
 
 SHARE_OF_SAVING = 0.05  # of the time, spent on writing results while training
 CHECK_EVERY = 50  # batches between two looks at the loss: a look makes a GPU wait
-OSCILLATES = 0.05  # change per step above which a state is not at rest
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How long, how strongly and how fast a network is driven and taught.
-
-    T, Kmax: steps of the free and of the nudged phase; BPTT goes back Kmax steps.
-    beta: strength of the nudge. lr_tab: a learning rate per synapse group.
-    tol: end a phase when no unit moves more than this in a step (0: never).
-    seed: of the order of the data and of all that is drawn.
-    random_sign: draw the sign of beta anew for every batch.
-    persistent: start the free phase of a batch where its last one ended; batches never change.
-    measure_training: test on the training data after each epoch, too.
-    epoch: the one under way, counted from 1.
-    halve_every: epochs after which the rates are halved (0: never).
-    patience: a method ends after so many epochs without a gain of `min_gain` in the error on the
-        validation data, or without any on the test data (0: it goes on).
-    """
-
-    T: int
-    Kmax: int
-    beta: float
-    lr_tab: list[float]
-    batch_size: int = 20
-    test_batch_size: int = 1000
-    epochs: int = 1
-    tol: float = 0.0
-    seed: int = 0
-    dtype: torch.dtype = torch.float32
-    random_sign: bool = False
-    persistent: bool = False
-    measure_training: bool = False
-    epoch: int = 1
-    halve_every: int = 0
-    patience: int = 0
-    min_gain: float = 0.1
-
-    def at(self, epoch: int) -> Schedule:
-        """The schedule of an epoch, its rates included."""
-        halvings = (epoch - 1) // self.halve_every if self.halve_every else 0
-        rates = [rate * 0.5**halvings for rate in self.lr_tab]
-        return dataclasses.replace(self, epoch=epoch, lr_tab=rates)
-
-
-class TrainingError(Exception):
-    """Training cannot go on; the message says where it stopped and what to change."""
-
-
-class Stopped(Exception):  # noqa: N818  (a wish, not an error)
-    """The user asked for an end (Ctrl-C, SIGTERM) and everything so far is saved."""
-
-    def __init__(self, signal_number: int, message: str):
-        super().__init__(message)
-        self.signal_number = signal_number
-
-
-# One batch: the rules that teach, and the test ---------------------------------------------------
-
-
-@torch.no_grad()
-def learn_by_ep(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
-    """Teach one batch by equilibrium propagation; `start` is the state to start from, or zero."""
-    drive = net.drive(data)
-    stop = settle_rule(schedule.tol)
-    s_free = net(drive, start or net.initHidden(drive), schedule.T, observe=stop)
-    s_nudged = net(drive, s_free, schedule.Kmax, target, schedule.beta, observe=stop)
-    measures = net.learn(drive, s_free, s_nudged, schedule.beta, schedule.lr_tab)
-    return Lesson(s_free[0], s_free, measures)
-
-
-def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
-    """Teach one batch by BPTT through the last Kmax steps."""
-    s, gradients = bptt_gradients(net, data, target, schedule.T, schedule.Kmax, start)
-    net.updateWeights(gradients, [-lr for lr in schedule.lr_tab])
-    return Lesson(s[0], s)
-
-
-def bptt_gradients(
-    net: EquilibriumNetwork,
-    data: torch.Tensor,
-    target: torch.Tensor,
-    T: int,
-    K: int,
-    start: Tensors | None = None,
-) -> tuple[Tensors, Pairs]:
-    """Gradients of the loss of a free phase through its last K steps; the others keep no graph.
-
-    Args:
-        data: (batch, ...). target: (batch, n_out). start: the first state, zero unless given.
-    Returns:
-        The last state, and dL/dtheta as (weight, bias) pairs shaped as `net.synapses`; L is what
-        the nudge descends: half the squared error summed over the outputs (times `nudge_gain`),
-        mean over the batch.
-    """
-    with torch.no_grad():
-        drive = net.drive(data)
-        s = net(drive, start or net.initHidden(drive), T - K)
-    with torch.enable_grad():
-        drive = net.drive(data)
-        for _ in range(K):
-            s = net.stepper(drive, s)
-        loss = net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
-    parameters = [p for pair in net.synapses for p in pair]
-    flat = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-    return [v.detach() for v in s], list(zip(flat[::2], flat[1::2], strict=True))
-
-
-@torch.no_grad()
-def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
-    """Test one batch: run a free phase, and two steps more that tell whether it has come to rest.
-
-    A state that moves from one step to the next, but not from one to the next but one, oscillates
-    with period 2.
-    """
-    drive = net.drive(data)
-    stop = settle_rule(schedule.tol)
-    s = net(drive, start or net.initHidden(drive), schedule.T, observe=stop)
-    once = net(drive, s, 1)
-    moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))
-    oscillating = (moved > OSCILLATES) & (back < moved / 4)
-    return Lesson(
-        s[0], s, {"residual": moved.amax(), "oscillating": 100 * oscillating.double().mean()}
-    )
-
-
-class Method(NamedTuple):
-    """How a batch is taught and tested: both take (net, data, target, schedule, start)."""
-
-    learn: Callable[..., Lesson]
-    test: Callable[..., Lesson] = rest
-
-
-LEARNING_RULES = {
-    "EP": Method(learn_by_ep),
-    "BPTT": Method(learn_by_bptt),
-    "DEEP": Method(learn_by_directed, rest_directed),
-    "asymEP": Method(learn_by_directed, rest_directed),
-    "BrainProp": Method(learn_by_brainprop, look),
-    "EBP": Method(learn_by_ebp, look_at_softmax),
-}
 
 
 # Whole data sets --------------------------------------------------------------------------------
@@ -238,7 +95,7 @@ def evaluate(
     """Test a network on a split.
 
     Args:
-        method: what the network was taught by, a key of `LEARNING_RULES`.
+        method: what the network was taught by, a key of its `rules`.
         particles: where the free phases start, and are kept for the next time.
         order: of the samples, as for `Split.batches`.
     """
@@ -248,7 +105,7 @@ def evaluate(
         data, target = team.deal(*batch)
         span = team.stored_span(k, size)
         start = particles.start(span) if particles else None
-        lesson = LEARNING_RULES[method].test(net, data, target, schedule, start)
+        lesson = net.rules[method].test(net, data, target, schedule, start)
         if particles:
             particles.keep(span, lesson.state, team.n_stored(len(split), size))
         top = lesson.output.flatten(0, -2).amax(0)
@@ -378,7 +235,7 @@ def train(
     """Train each network by its method, epoch by epoch in turn, and record every epoch.
 
     Args:
-        nets: method (a key of `LEARNING_RULES`) -> network.
+        nets: method (a key of its `rules`) -> network.
         options: kept in the checkpoint, so that it can be read without the folder.
         checkpoint: what `read_checkpoint` returned of the same run; its weights are loaded.
         run: of several processes that teach together only the first one's is written to.
@@ -605,7 +462,7 @@ class Epoch(NamedTuple):
         team, size = self.net.team, schedule.batch_size
         span = team.stored_span(k, size)
         start = particles.start(span) if schedule.persistent else None
-        lesson = LEARNING_RULES[self.method].learn(self.net, x, target, schedule, start)
+        lesson = self.net.rules[self.method].learn(self.net, x, target, schedule, start)
         if schedule.persistent:
             particles.keep(span, lesson.state, team.n_stored(len(self.data.train), size))
         return lesson

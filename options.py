@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from brainprop import ARCHITECTURES, EPSILON
 from datasets import DATASETS
 from netClasses import ACTIVATIONS
+from networks.brainprop import ARCHITECTURES, EPSILON
+from networks.smallWorld import NETWORK_TYPES
 from presets import PRESETS
-from smallWorld import NETWORK_TYPES
 
 METHODS = {"EP": "EP", "eqprop": "EP"}
 METHODS |= {name: name for name in ("BPTT", "DEEP", "asymEP", "BrainProp", "EBP")}
@@ -37,6 +37,11 @@ class Parser(argparse.ArgumentParser):
                 name = known.get(name.replace("_", "-"), name)
             words.append(name + equals + value)
         return words
+
+
+def option_name(text: str) -> str:
+    """An option as it is named in a table: lr_tab for --lr-tab."""
+    return text.lstrip("-").replace("-", "_")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

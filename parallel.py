@@ -19,12 +19,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from errors import LostProcess
+
 Layers = list[torch.Tensor] | None
 Values = dict[str, torch.Tensor]
-
-
-class LostProcess(Exception):  # noqa: N818  (what happened, to others)
-    """Another process of the job has ended; the message is one sentence."""
 
 
 class Team:

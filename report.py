@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import reportFigures
+from errors import RunError
 from experiments import Experiment, Spread, Trial, experiments_of, system_of, unusual, words_for
 from gradientMatching import Settling
 from paperResults import MARKS, PaperResult, paper_results, sentence
 from reportFigures import Budget
 from reportPage import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
 from resultReader import Findings, Problem, Run, read_results
-from runFolder import RunError, write_whole
+from runFolder import write_whole
 
 NOTHING = "-"
 CSV_COLUMNS = ["system", "experiment", "method", "measure", "unit", "paper", "paper_std"]

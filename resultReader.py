@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from brainprop import ARCHITECTURES
 from commandLine import UNUSED_BY_ACTION, methods_of, system
+from errors import RunError
 from gradientMatching import Agreement, Settling
-from manyRuns import PLAN
-from netFunctions import Schedule
+from networks.base import Schedule
+from networks.brainprop import ARCHITECTURES
 from options import METHODS, build_parser
 from plotFunctions import best_network, neuron_kinds
-from runFolder import METRICS, RunError
+from runFolder import METRICS, PLAN
 
 RUN_FILES = {"hyperparameters.json", "hyperparameters.txt", "metrics.csv", "results.npz"}
 RUN_FILES |= {"checkpoint.pt"}

@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from errors import RunError
+
 FORMAT = 2  # of checkpoint.pt; a reader refuses what it does not know
+PLAN = "runs.json"  # of a folder of many runs
 METRICS = ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
 PROJECT_DIR = Path(__file__).resolve().parent
-
-
-class RunError(Exception):
-    """Something about a run folder that a user can mend; the message is one sentence."""
 
 
 def write_whole(path: Path, content: bytes) -> None:

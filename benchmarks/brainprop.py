@@ -33,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from training import SHARE_OF_INK, positive_int, relative_error, timed  # noqa: E402
 
-from brainprop import (  # noqa: E402
+from netFunctions import Schedule  # noqa: E402
+from networks.brainprop import (  # noqa: E402
     ARCHITECTURES,
     BATCH_SIZE,
     BatchNorm,
@@ -46,7 +47,6 @@ from brainprop import (  # noqa: E402
     learn_by_ebp,
     look,
 )
-from netFunctions import Schedule  # noqa: E402
 
 N_CLASSES = 10
 SCHEDULE = Schedule(T=0, Kmax=0, beta=0.0, lr_tab=[1e-4])  # small: random labels teach nothing

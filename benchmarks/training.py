@@ -28,7 +28,7 @@ from plain import PlainConvEP, PlainEPcont, PlainEPdisc, plain_loader  # noqa: E
 
 from datasets import Split  # noqa: E402
 from netClasses import EPcont, EPdisc, convEP  # noqa: E402
-from netFunctions import LEARNING_RULES, Schedule  # noqa: E402
+from netFunctions import Schedule  # noqa: E402
 
 BATCH_SIZE = 20
 FEW_STEPS = (3, 2)  # free and nudged, far from equilibrium
@@ -148,7 +148,7 @@ def compare(row, method, plain, ours, plain_batches, our_batches):
     states = compare_states(row, plain, ours, data_plain, target, data)
     before = [p.detach().clone() for pair in ours.synapses for p in pair]
     learn_plain(plain, method, data_plain, target, row.schedule)
-    LEARNING_RULES[method].learn(ours, data, our_target, row.schedule)
+    ours.rules[method].learn(ours, data, our_target, row.schedule)
     after_ours = [p.detach() for pair in ours.synapses for p in pair]
     after_plain = [p.detach() for w in plain.w for p in (w.weight, w.bias)]
     changes = ([a - b for a, b in zip(x, before, strict=True)] for x in (after_ours, after_plain))
@@ -177,7 +177,7 @@ def measure(name, method, options):
         learn_plain(plain, method, *next(plain_batches), row.schedule)
 
     def our_batch():
-        LEARNING_RULES[method].learn(ours, *next(our_batches), row.schedule)
+        ours.rules[method].learn(ours, *next(our_batches), row.schedule)
 
     times = [(timed(plain_batch), timed(our_batch)) for _ in range(options.repeats + 1)][1:]
     ratio = statistics.median(a / b for a, b in times)

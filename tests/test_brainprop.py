@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from goldenCases import relative_error
 from torch import nn
 
-import brainprop
-from brainprop import (
+from netFunctions import Schedule
+from networks import brainprop
+from networks.brainprop import (
     ARCHITECTURES,
     EPSILON,
     BatchNorm,
@@ -32,7 +33,6 @@ from brainprop import (
     learn_by_ebp,
     look,
 )
-from netFunctions import Schedule
 
 GOLDEN = Path(__file__).parent / "golden" / "brainprop.npz"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}

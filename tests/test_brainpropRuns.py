@@ -8,9 +8,10 @@ import torch
 from test_commandLine import fails, options
 
 import presets
-from brainprop import build_classifier
-from datasets import DataError, hold_out, load_dataset
+from datasets import hold_out, load_dataset
+from errors import DataError
 from netFunctions import Schedule, evaluate, train
+from networks.brainprop import build_classifier
 from runFolder import RunFolder, read_checkpoint
 
 RUN = ["--dataset", "digits", "--architecture", "conv", "--batch-size", 64, "--threads", 1]

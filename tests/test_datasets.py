@@ -20,12 +20,12 @@ from datasets import (  # noqa: E402
     DATASETS,
     DOWNLOAD_TIMEOUT,
     IDX_FILES,
-    DataError,
     Split,
     choose_test,
     load_dataset,
     some_of,
 )
+from errors import DataError  # noqa: E402
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 N_TRAIN, N_TEST, SIDE = 30, 12, 28

@@ -7,8 +7,10 @@ import pytest
 import torch
 from goldenCases import GOLDEN, relative_error
 
-import directed
-from directed import (
+from gradientMatching import compare_processes, forward_process, free_trajectory
+from networks import directed
+from networks.base import bptt_gradients
+from networks.directed import (
     DEEP,
     AsymmetricEP,
     Plasticity,
@@ -19,9 +21,7 @@ from directed import (
     prune,
     pruning_probabilities,
 )
-from gradientMatching import compare_processes, forward_process, free_trajectory
-from netFunctions import bptt_gradients
-from stability import gershgorin, reduce_coupling, spectral_abscissa, stability
+from networks.stability import gershgorin, reduce_coupling, spectral_abscissa, stability
 
 XOR = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
 XOR_TARGET = torch.tensor([[0], [1], [1], [0]], dtype=torch.float64)

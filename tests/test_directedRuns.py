@@ -11,9 +11,9 @@ from test_commandLine import fails, options
 
 import presets
 from datasets import LOGIC, load_dataset, one_hot
-from directed import DEEP, learn_by_directed
-from directedReport import decision_map, first_epoch, report
 from netFunctions import Schedule
+from networks.directed import DEEP, learn_by_directed
+from networks.directedReport import decision_map, first_epoch, report
 from runFolder import read_checkpoint
 
 FAST = ["--T", 100, "--Kmax", 60, "--dt", 0.25, "--beta", 2, "--dt_W", 10, "--threads", 1]

@@ -18,7 +18,8 @@ from PIL import Image
 from torchvision import datasets as torchvision_datasets
 from torchvision.datasets import utils
 
-from datasets import DOWNLOAD_TIMEOUT, DataError
+from datasets import DOWNLOAD_TIMEOUT
+from errors import DataError
 from imageSets import (
     CIFAR,
     TINY,

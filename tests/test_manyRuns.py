@@ -10,10 +10,11 @@ import pytest
 import torch
 from test_commandLine import fails
 
-import manyRuns
-import workers
-from manyRuns import Run, plan_runs, read_rows, tables
-from runFolder import RunError, read_checkpoint
+from errors import RunError
+from runFolder import read_checkpoint
+from runs import launch as workers
+from runs import many as manyRuns
+from runs.many import Run, plan_runs, read_rows, tables
 
 TINY = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2]
 TINY += ["--batch-size", 500, "--lr_tab", 0.5]

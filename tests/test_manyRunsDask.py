@@ -19,7 +19,7 @@ from test_commandLine import fails
 from test_manyRuns import group_in, same_to_the_bit
 from test_manyRunsKilled import LONGER, outcomes_of, under_way, wait_until
 
-import workers
+from runs import launch as workers
 
 DASK = shutil.which("dask", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 RUNS = [*LONGER, "--backend", "dask", "--scheduler"]

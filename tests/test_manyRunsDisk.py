@@ -120,7 +120,7 @@ def test_if_the_common_folder_is_removed_the_program_ends_with_a_sentence(
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no /dev/full")
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path):
-    import workers
+    from runs import launch as workers
 
     (tmp_path / workers.LOG).symlink_to("/dev/full")
     status = workers.perform(lambda: print("epoch 1"), tmp_path)

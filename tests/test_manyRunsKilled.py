@@ -15,9 +15,9 @@ import commands
 import pytest
 from test_manyRuns import group_in, same_to_the_bit, summary_of
 
-import workers
-from manyRuns import PLAN
 from runFolder import createPath
+from runs import launch as workers
+from runs.many import PLAN
 
 LONGER = ["--preset", "wine_5layer_swni", "--T", 60, "--epochs", 4, "--trials", 4]
 
@@ -182,7 +182,7 @@ def deadly():
         from pathlib import Path
 
         sys.path.insert(0, tests)
-        from workers import perform
+        from runs.launch import perform
 
         def action():
             print("begun")
@@ -216,7 +216,7 @@ def test_a_run_that_kills_its_process_fails_and_no_other_does(tmp_path):
 def test_processes_that_never_begin_end_the_program_with_a_sentence(tmp_path):
     from concurrent.futures.process import BrokenProcessPool
 
-    from runFolder import RunError
+    from errors import RunError
 
     def broken(call, tasks, stop):
         raise BrokenProcessPool

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netClasses import BLOCK, EPcont, EPdisc, convEP, toyEPcont
-from netFunctions import bptt_gradients
+from networks.base import bptt_gradients
 
 
 @pytest.mark.parametrize(

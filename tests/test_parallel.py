@@ -16,8 +16,8 @@ import torch.distributed as dist
 from commands import ROOT, run
 from torch import nn
 
-from brainprop import BatchNorm, build_classifier
 from main import main
+from networks.brainprop import BatchNorm, build_classifier
 from parallel import ALONE, Team, join
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed")

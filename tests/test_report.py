@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from commandLine import fit_to_data, parse, recorded_options
+from errors import RunError
 from experiments import experiments_of, options_of_presets
 from options import build_parser
 from presets import PRESETS
@@ -24,7 +25,7 @@ from report import write_report
 from reportCharts import Line, chart_of, ticks
 from reportFigures import Budget, figures_of
 from resultReader import read_results
-from runFolder import METRICS, RunError, RunFolder
+from runFolder import METRICS, RunFolder
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --T 30 --Kmax 10 --beta .1 --epochs 30"

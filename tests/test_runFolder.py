@@ -11,7 +11,8 @@ import commands
 import numpy as np
 import pytest
 
-from runFolder import RunError, RunFolder, createPath, read_checkpoint, write_whole
+from errors import RunError
+from runFolder import RunFolder, createPath, read_checkpoint, write_whole
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from commands import SMALL, call, only_run
 
 from commandLine import parse
-from manyRuns import read_rows
+from runs.many import read_rows
 from scalars import Scalars
 
 

@@ -11,14 +11,15 @@ import pytest
 import torch
 from test_commandLine import fails, options
 
-import manyRuns
 import presets
 from datasets import load_dataset
 from gradientMatching import free_trajectory
 from netClasses import EquilibriumNetwork
-from netFunctions import Particles, Schedule, bptt_gradients, evaluate, learn_by_ep
+from netFunctions import Particles, Schedule, evaluate
+from networks.base import bptt_gradients, learn_by_ep
+from networks.smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
 from runFolder import read_checkpoint
-from smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
+from runs import many as manyRuns
 
 KINDS = ("MLFF", "SW_intra", "SW_no_intra")
 DTYPES = (torch.float64, torch.float32)

@@ -12,15 +12,10 @@ import pytest
 import torch
 
 from datasets import load_dataset
-from netClasses import EPcont, EPdisc, convEP, settle_rule, toyEPcont
-from netFunctions import (
-    LEARNING_RULES,
-    Method,
-    Schedule,
-    TrainingError,
-    evaluate,
-    train,
-)
+from errors import TrainingError
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
+from netFunctions import Schedule, evaluate, train
+from networks.base import Rule, settle_rule
 from runFolder import RunFolder, read_checkpoint
 
 NETS = {
@@ -197,12 +192,10 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(digits, tmp_path):
             net.weights[0].data.fill_(float("nan"))
         return whole.learn(net, data, *others)
 
-    whole, LEARNING_RULES["EP"] = LEARNING_RULES["EP"], Method(break_in_batch_four)
-    try:
-        with pytest.raises(TrainingError, match=r"EP .* epoch 2, batch 4: lower --lr_tab"):
-            train({"EP": net}, digits, plan, run, checkpoint=good)
-    finally:
-        LEARNING_RULES["EP"] = whole
+    whole = net.rules["EP"]
+    net.rules = {"EP": Rule(break_in_batch_four)}
+    with pytest.raises(TrainingError, match=r"EP .* epoch 2, batch 4: lower --lr_tab"):
+        train({"EP": net}, digits, plan, run, checkpoint=good)
     kept = read_checkpoint(tmp_path / "checkpoint.pt")
     assert kept["progress"]["epoch"] == 2
     assert all(torch.equal(v, good["weights"]["EP"][k]) for k, v in kept["weights"]["EP"].items())

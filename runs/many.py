@@ -9,23 +9,46 @@ A folder `Runs-<n>` holds the runs, runs.json (what each is), summary.csv and su
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import itertools
 import json
 import math
+import os
+import shlex
 import statistics
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from runFolder import RunError, write_rows, write_whole
-from workers import DONE, FAILED, STATUS, lock, status_of
+from commandLine import is_many, parse, typed_options
+from errors import RunError, Stopped
+from options import build_parser, option_name
+from runFolder import PLAN, RunFolder, createPath, write_rows, write_whole
+from runs.launch import (
+    DONE,
+    FAILED,
+    STATUS,
+    HandOut,
+    StopAll,
+    closed_silently,
+    connect,
+    lock,
+    on_cluster,
+    on_this_machine,
+    results_of,
+    sent_as_code,
+    start_processes,
+    status_of,
+    words_of_one,
+)
+from runs.one import device_name, draw_figures, load_data, model_name, shows_progress
 
-PLAN = "runs.json"
 WHERE = {"--jobs", "--backend", "--scheduler"}
 ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}
 MEASURES = ("epochs", "train_error", "test_error", "best_test_error", "best_epoch")
@@ -62,11 +85,6 @@ def plan_runs(argv: list[str], sweeps: list[list[str]], seeds: range) -> list[Ru
             raise RunError(f"--sweep asks for the run {label} twice")
         runs[label] = Run(label, values, words)
     return list(runs.values())
-
-
-def option_name(text: str) -> str:
-    """An option as it is named in a table: lr_tab for --lr-tab."""
-    return text.lstrip("-").replace("-", "_")
 
 
 def split_words(argv: list[str], names: set[str]) -> tuple[list[str], list[str]]:
@@ -292,3 +310,80 @@ def spread_of(values: list[float]) -> str:
     if len(known) > 1:
         text += f" ± {statistics.stdev(known):.2g}"
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
+
+
+def run_many(args: argparse.Namespace, argv: list[str]) -> None:
+    """Run the action for every seed and swept value, each in a folder of its own."""
+    runs, more = runs_of(args, argv)
+    first, *_ = [parse([*run.words, *more]) for run in runs]
+    with contextlib.ExitStack() as stack:
+        hand_out, where = stack.enter_context(hands(args))
+        folder = args.resume or new_group(first, runs)
+        stack.enter_context(sole_program(folder))
+        stop = stack.enter_context(StopAll())
+        missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
+        forget_statuses(folder, missing)
+        tasks = {run.name: (run.words, more, str((folder / run.name).resolve())) for run in missing}
+        results = results_of(hand_out, sent_as_code(Path.cwd()), tasks, folder, stop)
+        print(f"{len(runs)} runs in {folder}, {len(runs) - len(tasks)} of them done", flush=True)
+        print(f"{where}, {first.threads} thread(s) each", flush=True)
+        summary = enter_results(folder, runs, results, not shows_progress(args))
+    draw_figures(folder)
+    if stop.signal_number:
+        again = ["python", "main.py", "--resume", str(folder), *split_words(argv, WHERE)[0]]
+        raise Stopped(stop.signal_number, f"stopped; go on with: {shlex.join(again)}")
+    print((folder / "summary.md").read_text(encoding="utf-8"), end="")
+    if summary.n_failed == len(runs):
+        raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")
+
+
+def runs_of(args: argparse.Namespace, argv: list[str]) -> tuple[list[Run], list[str]]:
+    """The runs that a command line stands for, and the options that it adds to planned ones.
+
+    Each has one thread unless --threads says otherwise, since sums depend on their number: what
+    comes out is the same however many runs there are at a time.
+    """
+    words = split_words(build_parser().same_spelling(argv), ASK_FOR_MANY)[1]
+    if args.resume:
+        return read_plan(args.resume), words
+    if not args.threads:
+        words = [*split_words(words, {"--threads"})[1], "--threads", "1"]
+    seeds = range(args.seed, args.seed + args.trials)
+    return plan_runs(words, args.sweep or [], seeds), []
+
+
+@contextlib.contextmanager
+def hands(args: argparse.Namespace) -> Iterator[tuple[HandOut, str]]:
+    """How runs are handed out (workers.results_of), and a word to people about it."""
+    if args.backend == "loky":
+        where = f"{args.jobs} at a time on {os.cpu_count()} core(s)"
+        with closed_silently(start_processes(args.jobs)) as started:
+            yield partial(on_this_machine, args.jobs, started), where
+        return
+    with connect(args.scheduler) as client:
+        where = f"{len(client.nthreads())} worker(s) of {args.scheduler}"
+        yield partial(on_cluster, client), where
+
+
+def new_group(first: argparse.Namespace, runs: list[Run]) -> Path:
+    """Take a folder for many runs, of which the first has these options, and write their plan."""
+    load_data(first)
+    folder = createPath(first.results_dir, model_name(first), device_name(first), "Runs")
+    RunFolder(folder).copy_plotting()
+    write_plan(folder, runs)
+    return folder
+
+
+def print_commands(args: argparse.Namespace, argv: list[str]) -> None:
+    """Print the commands that would be run, a line each."""
+    lines = [split_words(build_parser().same_spelling(argv), {"--dry-run"})[1]]
+    if is_many(args):
+        runs, more = runs_of(args, argv)
+        folder = args.resume or Path()
+        if args.resume:
+            runs = missing_runs(folder, runs, again="epochs" in typed_options(more))
+        lines = [words_of_one(run.words, more, folder / run.name) for run in runs]
+    for words in lines:
+        parse(words)
+    for words in lines:
+        print(shlex.join(["python", "main.py", *words]))

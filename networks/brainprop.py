@@ -31,18 +31,14 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import skip_init
 
-from netClasses import Lesson
+from networks.base import Lesson, Rule, Schedule
 from parallel import ALONE, Summed, Team
-
-if TYPE_CHECKING:
-    from netFunctions import Schedule
 
 EPSILON = 0.02  # share of choices that are drawn instead of greedy
 KERNEL = 3  # filters are 3x3
@@ -192,6 +188,7 @@ class Classifier(nn.Sequential):
     n_classes: int
     epsilon: float
     l2: float
+    rules: dict[str, Rule]  # by the name of the training method
     team: Team = ALONE  # the processes that teach it
 
     @property
@@ -506,6 +503,12 @@ def look(
 def look_at_softmax(net, data, target, schedule, start=None) -> Lesson:
     """The same for a net taught by EBP, whose output is softmax(q)."""
     return Lesson(look(net, data, target, schedule).output.softmax(1))
+
+
+Classifier.rules = {
+    "BrainProp": Rule(learn_by_brainprop, look),
+    "EBP": Rule(learn_by_ebp, look_at_softmax),
+}
 
 
 def answer_in_training(net: Classifier, data: torch.Tensor) -> torch.Tensor:

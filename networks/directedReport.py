@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from datasets import Split
-from directed import DirectedNetwork, cosine_to_descent, learn_by_directed, rest_directed
-from netClasses import Tensors
-from stability import stability
+from networks.base import Tensors
+from networks.directed import DirectedNetwork, cosine_to_descent, learn_by_directed, rest_directed
+from networks.stability import stability
 
 LEARNT = 1e-3  # mean squared error below which a task counts as learnt
 GRID = 41  # points a side of a decision map

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from netClasses import EquilibriumNetwork, Lesson, Tensors
+from netClasses import EquilibriumNetwork
+from networks.base import Lesson, Rule, Tensors
 
 CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait
 WEIGHTS, STATES, PRUNING = range(3)  # what random numbers are for: each purpose has its own
@@ -602,6 +603,10 @@ def rest_directed(
     measures["residual"] = measures.pop("residual_free")
     measures |= {"sparsity": net.sparsity(), "diverged": net.diverged.double()}
     return Lesson(outputs(net, free.state), net.layers(free.state), measures)
+
+
+DEEP.rules = {"DEEP": Rule(learn_by_directed, rest_directed)}
+AsymmetricEP.rules = {"asymEP": Rule(learn_by_directed, rest_directed)}
 
 
 def first_state(net: DirectedNetwork, drive: DirectedDrive, epoch: int, start) -> torch.Tensor:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from netClasses import EquilibriumNetwork, Pairs, Tensors
+from netClasses import EquilibriumNetwork
+from networks.base import Pairs, Tensors
 
 Groups = list[tuple[slice, Sequence[slice]]]
 

@@ -27,9 +27,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TextIO
 
-from datasets import DataError
-from netFunctions import Stopped, StopRequest, TrainingError
-from runFolder import PROJECT_DIR, RunError, write_whole
+from commandLine import parse
+from errors import RunError, Stopped, UserError
+from netFunctions import StopRequest
+from runFolder import PROJECT_DIR, write_whole
+from runs.one import ACTIONS, prepare
 
 LOG = "log.txt"
 STATUS = "status.txt"
@@ -97,7 +99,7 @@ def ending_of(action: Callable[[], None], log: TextIO) -> str:
         return DONE
     except Stopped as stop:
         return f"{STOPPED} {stop.signal_number}"
-    except (DataError, RunError, TrainingError) as error:
+    except UserError as error:
         reason = str(error)
     except SystemExit:  # a wrong command line, about which its parser has printed a line
         reason = Path(log.name).read_text(encoding="utf-8").splitlines()[-1]
@@ -136,11 +138,37 @@ def sent_as_code(directory: Path) -> Call:
 
         if project not in sys.path:
             sys.path.insert(0, project)
-        from main import run_one
+        from runs.launch import run_one
 
         return name, run_one(words, more, folder, place)
 
     return call
+
+
+def words_of_one(words: list[str], more: list[str], folder: Path) -> list[str]:
+    """The command line of a run among many: to begin it, or to go on where it was stopped."""
+    stopped = (folder / "checkpoint.pt").exists()
+    return [*(["--resume", str(folder)] if stopped else words), *more]
+
+
+def run_one(words: list[str], more: list[str], folder: str, directory: str) -> str:
+    """Do a run among many, in any process; return how it ended (workers.perform).
+
+    Args:
+        words: its command line. more: what goes on with planned runs, such as --data-dir.
+        folder: where its results belong. directory: where relative paths start.
+    """
+    place = Path(folder)
+
+    def action() -> None:
+        with contextlib.chdir(directory):
+            chosen = words_of_one(words, more, place)
+            args = parse(chosen)
+            args.folder = place
+            prepare(args)
+            ACTIONS[args.action](args, chosen)
+
+    return perform(action, place)
 
 
 # Handing out ------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from directed import DirectedNetwork
-from netClasses import Tensors
+from networks.base import Tensors
+from networks.directed import DirectedNetwork
 
 
 class Certificate(NamedTuple):

@@ -1,0 +1,1 @@
+"""What is computed: the networks of each system, and the rules they learn by."""

@@ -1,0 +1,1 @@
+"""How runs are done: one, or many at a time."""

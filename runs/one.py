@@ -1,0 +1,492 @@
+"""One run: the data and the network that the options describe, and what is done with them.
+
+args = parse(["--dataset", "digits", "--epochs", "3"])
+prepare(args)
+ACTIONS[args.action](args, argv)
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import math
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import plotFunctions
+from commandLine import fit_to_data, methods_of, recorded_options, system
+from datasets import (
+    Dataset,
+    Split,
+    hold_out,
+    load_dataset,
+    one_hot,
+    random_dataset,
+    some_of,
+)
+from errors import LostProcess, RunError, Stopped
+from gradientMatching import (
+    compare_processes,
+    free_trajectory,
+    means_of,
+    receipe,
+    settling,
+    table_of,
+)
+from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
+from netFunctions import Particles, epoch_order, evaluate, number, train
+from networks.base import Schedule
+from networks.brainprop import build_classifier, keep_freed_memory
+from networks.directed import DEEP, AsymmetricEP, DirectedNetwork, Plasticity
+from networks.directedReport import follow_angle, predictions, report
+from networks.smallWorld import SW_INTRA, SmallWorldEP, wire_up
+from options import build_parser
+from parallel import ALONE, Team, first_of_all, form_team, join, launched, local_rank
+from report import write_report
+from runFolder import RunFolder, createHyperparameterfile, createPath, read_checkpoint
+from scalars import Scalars
+from threads import crowded, threads_for
+
+
+def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> EquilibriumNetwork:
+    """The network that the options describe, with the weights that --seed stands for."""
+    common = {"activation": args.activation_function, "dt": args.dt, "seed": args.seed}
+    builders = {
+        "energy-based": lambda: EPcont(
+            args.size_tab, clamp=not args.no_clamp, exact_output=args.exact_output, **common
+        ),
+        "toy": lambda: toyEPcont(args.size_tab, clamp=not args.no_clamp, **common),
+        "prototypical": lambda: EPdisc(args.size_tab, **common),
+        "convolutional": lambda: convEP(
+            args.size_tab,
+            args.C_tab,
+            shape[1:],
+            Fconv=args.Fconv,
+            Fpool=args.Fpool,
+            padding=args.padding,
+            **common,
+        ),
+        "small-world": lambda: SmallWorldEP(
+            wire_up(args.size_tab, args.bypass_p or 0.0, args.network_type == SW_INTRA, args.seed),
+            args.bypass_mag,
+            args.dt,
+            args.seed,
+        ),
+        "directed": lambda: build_directed(args, shape),
+        "feedforward": lambda: build_classifier(
+            args.architecture, shape, args.n_out, args.seed, args.epsilon
+        ),
+    }
+    try:
+        net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
+    except ValueError as error:  # sizes that do not fit each other
+        raise RunError(str(error)) from None
+    if args.compile:
+        net.compile_steps()
+    return net
+
+
+def build_directed(args: argparse.Namespace, shape: tuple[int, ...]) -> DirectedNetwork:
+    """The directed networks that the options describe, all with their own weights."""
+    rule = Plasticity(
+        dt_W=args.dt_W,
+        beta_0=args.beta_0,
+        beta_1=args.beta_1,
+        sign=args.sign,
+        regularized=args.regularized,
+        reg_W=args.reg_W,
+        sparse=args.sparse,
+        tol_W=args.tol_W,
+        temp=args.temp,
+    )
+    return {"DEEP": DEEP, "asymEP": AsymmetricEP}[args.training_method](
+        math.prod(shape),
+        args.N_H if args.layered else args.N_H[0],
+        args.n_out,
+        layered=args.layered,
+        n_nets=args.num_net,
+        seed=args.seed,
+        dt=args.dt,
+        stop=args.stop,
+        plasticity=rule,
+        std=args.init_std,
+        highest_start=args.init_state,
+        dtype=getattr(torch, args.dtype),
+    )
+
+
+def device_of(args: argparse.Namespace) -> torch.device:
+    """The device asked for; of the processes of torchrun each one has a GPU of its own."""
+    if args.device_label < 0:
+        return torch.device("cpu")
+    return torch.device(f"cuda:{local_rank() if launched() else args.device_label}")
+
+
+def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
+    rates = args.lr_tab or []
+    if len(rates) == 1 and system(args) != "feedforward":
+        rates = rates * len(net.synapses)
+    whole = sys.maxsize  # batch size of directed networks, which are taught all patterns at once
+    return Schedule(
+        T=args.T,
+        Kmax=args.Kmax,
+        beta=args.beta,
+        lr_tab=rates,
+        batch_size=args.batch_size or whole,
+        test_batch_size=args.test_batch_size or whole,
+        epochs=args.epochs,
+        tol=args.tol,
+        seed=args.seed,
+        dtype=getattr(torch, args.dtype),
+        random_sign=args.beta_sign == "random",
+        persistent=bool(args.persistent),
+        measure_training=args.train_error == "full",
+        halve_every=args.halve_every or 0,
+        patience=args.patience or 0,
+    )
+
+
+def model_name(args: argparse.Namespace) -> str:
+    """Folder of the runs of a kind of network, such as ep_disc_2hidden."""
+    if system(args) == "feedforward":
+        return f"brainprop_{args.architecture}"
+    if system(args) == "directed":
+        kind = "layered_" if args.layered else ""
+        return f"{args.training_method.lower()}_{kind}{'-'.join(map(str, args.N_H))}hidden"
+    if args.network_type:
+        return f"ep_{args.network_type}_{len(args.size_tab) - 2}hidden"
+    if args.C_tab:
+        return f"ep_conv_{len(args.C_tab) - 1}conv_{len(args.size_tab)}fc"
+    kind = {"energy-based": "ep_cont", "toy": "ep_toy", "prototypical": "ep_disc"}[system(args)]
+    return f"{kind}_{len(args.size_tab) - 2}hidden"
+
+
+def load_data(args: argparse.Namespace) -> Dataset:
+    """The data set, with the options that depend on its sizes settled and checked."""
+    device = device_of(args)
+    if args.dataset == "random":
+        data = random_dataset(args.size_tab[-1], args.size_tab[0], args.seed, device)
+    else:
+        data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
+    if args.one_hot and data.train.task == "bits":
+        data = one_hot(data)
+    if args.train_samples:
+        data = some_of(data, args.train_samples, args.seed)
+    if args.validation and args.validation != "test" and args.action == "train":
+        data = hold_out(data, float(args.validation), args.seed)
+    args.n_out = data.n_classes
+    fit_to_data(build_parser(), args, data.shape, data.n_classes)
+    settle_threads(args, data)
+    return data
+
+
+def settle_threads(args: argparse.Namespace, data: Dataset) -> None:
+    """Set the number of threads; 0, torch's choice, is left as it is."""
+    if not args.threads and args.device_label < 0:
+        args.threads = threads_for(multiplications(args, data))
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+
+def multiplications(args: argparse.Namespace, data: Dataset) -> float:
+    """About how many a step of the dynamics takes; infinitely many without dynamics."""
+    if system(args) == "directed":
+        neurons = math.prod(data.shape) + sum(args.N_H) + data.n_classes
+        return args.num_net * len(data.train) * neurons**2
+    if system(args) in ("feedforward", "convolutional"):
+        return math.inf
+    return args.batch_size * sum(n * m for n, m in itertools.pairwise(args.size_tab[:-1]))
+
+
+def run_training(args: argparse.Namespace, argv: list[str]) -> None:
+    checkpoint = read_checkpoint(args.resume / "checkpoint.pt") if args.resume else None
+    data = load_data(args)
+    nets = {method: build_network(args, data.shape) for method in methods_of(args)}
+    team = form_team(device_of(args))
+    if not team.alone and (args.tol or args.stop):
+        raise RunError(
+            "--tol and --stop end a phase by the states of the whole batch, of which each process "
+            "of torchrun has a part: leave them out"
+        )
+    for net in nets.values():
+        join(net, team)
+    if args.resume:
+        run = RunFolder(args.resume)
+    else:
+        title = f"{' and '.join(nets)} training"
+        run = RunFolder(team.first_path(lambda: new_run(args, argv, title).path))
+    options, draws = recorded_options(args), not one_of_many(args) and not team.rank
+    print(f"results in {run.path}", flush=True)
+    try:
+        schedule = schedule_of(args, next(iter(nets.values())))
+        warn_of_memory(nets, data, schedule)
+        if args.device_label < 0 and (note := crowded(torch.get_num_threads())):
+            print(note, file=sys.stderr, flush=True)
+        watch = None
+        if args.tensorboard and not team.rank:
+            watch = Scalars(run.path, checkpoint["progress"]["epoch"] if checkpoint else 1).add
+        train(nets, data, schedule, run, options, checkpoint, not shows_progress(args), watch)
+        if system(args) == "directed" and not team.rank:
+            report_on_directed(nets, data, schedule, run)
+    except Stopped as stop:
+        raise Stopped(stop.signal_number, f"{stop}; {how_to_go_on(run.path, team)}") from None
+    except LostProcess as error:
+        draws = False  # torchrun is about to end this process, too
+        raise RunError(f"{error}; {how_to_go_on(run.path, team)}") from None
+    finally:
+        if draws:
+            draw_figures(run.path)
+
+
+def how_to_go_on(folder: Path, team: Team = ALONE) -> str:
+    start = "python" if team.alone else f"torchrun --nproc-per-node {team.size}"
+    return f"go on with: {start} {shlex.join(['main.py', '--resume', str(folder)])}"
+
+
+def report_on_directed(nets: dict, data: Dataset, schedule: Schedule, run: RunFolder) -> None:
+    """Add to the results what the trained networks are like, and print it."""
+    progress = read_checkpoint(run.path / "checkpoint.pt")["progress"]
+    arrays, texts = run.read_arrays(), []
+    for method, net in nets.items():
+        join(net, ALONE)
+        plan = dataclasses.replace(schedule, epoch=schedule.epochs + 1)  # a start of its own
+        found, text = report(net, data.train, plan, progress["history"].get(method, {}))
+        arrays |= {f"{method}_{name}": values for name, values in found.items()}
+        texts.append(text)
+    run.write_arrays(arrays)
+    run.write_text("report.txt", "\n".join(texts))
+    print("".join(texts), end="", flush=True)
+
+
+def one_of_many(args: argparse.Namespace) -> bool:
+    """The run has its place among many; figures are drawn of all of them together."""
+    return hasattr(args, "folder")
+
+
+def warn_of_memory(nets: dict, data: Dataset, schedule: Schedule) -> None:
+    """Say how much the stored free states take, if it is more than half of the free memory."""
+    if not schedule.persistent:
+        return
+    one, _ = data.train.batch(slice(0, 1), schedule.dtype)
+    n_bytes = 0
+    for net in nets.values():
+        with torch.no_grad():
+            s = net.initHidden(net.drive(one))
+        n_bytes += sum(v.nbytes for v in s) * (len(data.train) + len(data.test))
+    free = free_memory(data.train.x.device)
+    if free is not None and n_bytes > free / 2:
+        print(
+            f"warning: the persistent states take {n_bytes / 2**30:.2f} GiB, {free / 2**30:.2f} "
+            "GiB of memory are free: --no-persistent does without them",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes free on the device, or None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def draw_figures(path: Path) -> None:
+    """Draw what a folder has data for; a figure that fails costs nobody the numbers."""
+    try:
+        for figure in plotFunctions.plot_folder(path):
+            print(f"figure {figure}")
+    except (ImportError, OSError) as error:
+        print(f"warning: no figures ({error}); draw them later with", file=sys.stderr)
+        print(f"  python {path / 'plotFunctions.py'}", file=sys.stderr)
+
+
+def new_run(args: argparse.Namespace, argv: list[str], title: str, part: str = "") -> RunFolder:
+    """Take a folder and write down what is going to be run.
+
+    Args:
+        part: of one run among many, a folder inside its own.
+    """
+    if one_of_many(args):
+        run = RunFolder(args.folder / part)
+        if part:
+            run.path.mkdir(exist_ok=True)
+    else:
+        run = RunFolder(createPath(args.results_dir, model_name(args), device_name(args)))
+    title = f"{title}, {system(args)} network, {args.dataset}"
+    createHyperparameterfile(run.path, title, recorded_options(args), ["main.py", *argv])
+    run.copy_plotting()
+    return run
+
+
+def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, EquilibriumNetwork]:
+    """The networks of a checkpoint by method, or without --load one with initial weights."""
+    if not args.load:
+        return {"initial weights": build_network(args, data.shape)}
+    state, nets = read_checkpoint(args.load), {}
+    kept = list(state["weights"].items())
+    kept += [
+        (f"{method}, best epoch", weights) for method, weights in state.get("best", {}).items()
+    ]
+    for name, weights in kept:
+        nets[name] = build_network(args, data.shape)
+        try:
+            nets[name].load_state_dict(weights)
+        except RuntimeError:
+            raise RunError(f"{args.load} holds a network of other sizes than asked for") from None
+    return nets
+
+
+def part_of(nets: dict, name: str) -> str:
+    """The folder for one network of several that are loaded."""
+    return name if len(nets) > 1 else ""
+
+
+def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Particles]:
+    """By method, where the free phases of the test data ended; none for other data."""
+    if not args.persistent:
+        return {}
+    found = {}
+    for method, (_, layers) in read_checkpoint(args.load)["particles"].items():
+        fits = layers is not None and len(layers[0]) == len(data.test)
+        found[method] = Particles([v.to(device_of(args)) for v in layers] if fits else None)
+    return found
+
+
+def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
+    data = load_data(args)
+    particles, nets = stored_particles(args, data), loaded_networks(args, data)
+    for name, net in nets.items():
+        method, plan = name.split(",")[0], schedule_of(args, net)
+        if system(args) == "directed":
+            plan = dataclasses.replace(plan, epoch=args.epochs + 1)
+            print(predictions(net, data.test, plan))
+            print(report(net, data.test, plan, {})[1], end="")
+        result = evaluate(net, data.test, plan, method, particles.get(method))
+        of = f" of {len(data.test)} samples" if data.unit == "%" else f" ({data.unit})"
+        print(
+            f"{name}: test error {number(result.error, data.unit).strip()}{of}, "
+            f"loss {result.loss:.4f}"
+            + "".join(
+                f", {name} {value:.1e}"
+                for name, value in result.measures.items()
+                if isinstance(value, float)  # not one of each directed network
+            )
+        )
+        if one_of_many(args):
+            run = new_run(args, argv, f"evaluation of {args.load}, {name}", part_of(nets, name))
+            run.write_measures(name, {"test_error": result.error, "loss": result.loss})
+
+
+def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
+    data = load_data(args)
+    nets = loaded_networks(args, data)
+    for name, net in nets.items():
+        run = new_run(args, argv, f"EP against BPTT step by step, {name}", part_of(nets, name))
+        print(f"results in {run.path}", flush=True)
+        started = time.perf_counter()
+        one = first_network(net, args, data.shape)
+        arrays, text = match_gradients(one, data.train, args, not shows_progress(args))
+        if system(args) == "directed":
+            cosine = follow_angle(net, data.train, schedule_of(args, net), args.epochs)
+            arrays[f"{args.training_method}_angle"] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+        text += f"{time.perf_counter() - started:.1f} s\n"
+        run.write_arrays(arrays)
+        run.write_text("curves.txt", text)
+        run.write_measures(name, means_of(arrays))
+        print(text, end="", flush=True)
+        if not one_of_many(args):
+            draw_figures(run.path)
+
+
+def first_network(
+    net: EquilibriumNetwork, args: argparse.Namespace, shape: tuple[int, ...]
+) -> EquilibriumNetwork:
+    """The network itself, or the first of a batch of directed ones: curves are of one network."""
+    if system(args) != "directed":
+        return net
+    alone = build_network(argparse.Namespace(**vars(args) | {"num_net": 1}), shape)
+    alone.take(net, 0)
+    return alone
+
+
+def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
+    """The arrays of plotcurves for one mini-batch, and what they say in words."""
+    order = epoch_order(args.seed, 0, len(split), split.x.device)
+    size = args.batch_size or len(split)
+    data, target = split.batch(order[:size], getattr(torch, args.dtype))
+    trajectory = free_trajectory(net, data, args.T, args.Kmax, args.tol, quiet)
+    n_curves = None if args.save_full else args.curves
+    arrays = compare_processes(net, data, target, trajectory, args.beta, n_curves, args.seed, quiet)
+    sentence = settling(net, trajectory, args.beta).sentence(args.T)
+    arrays["settling"] = np.array(sentence)
+    return arrays, f"{sentence}\n{table_of(arrays)}\n"
+
+
+def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
+    data = load_data(args)
+    split = data.train
+    order = epoch_order(args.seed, 0, len(split), split.x.device)
+    nets = loaded_networks(args, data)
+    for name, net in nets.items():
+        found = receipe(
+            first_network(net, args, data.shape),
+            split,
+            args.T,
+            args.Kmax,
+            args.beta,
+            args.batch_size or len(split),
+            args.batches,
+            getattr(torch, args.dtype),
+            order,
+            quiet=not shows_progress(args),
+        )
+        run = new_run(args, argv, f"sign agreement of EP and BPTT, {name}", part_of(nets, name))
+        text = f"{found.table()}\n{found.advice(args.T, args.Kmax)}\n"
+        run.write_text("receipe.txt", text)
+        run.write_arrays(found.arrays())
+        run.write_measures(name, means_of(found.arrays()))
+        print(f"{text}results in {run.path}")
+
+
+def device_name(args: argparse.Namespace) -> str:
+    return "cpu" if args.device_label < 0 else f"cuda{args.device_label}"
+
+
+def shows_progress(args: argparse.Namespace) -> bool:
+    return not args.quiet and sys.stderr.isatty() and first_of_all()
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Set up this process for a run."""
+    if args.device_label >= torch.cuda.device_count():
+        raise RunError(
+            f"--device-label {args.device_label}: this machine has "
+            f"{torch.cuda.device_count()} CUDA device(s), counted from 0; -1 is the CPU"
+        )
+    if system(args) == "feedforward" and args.device_label < 0:
+        keep_freed_memory()
+
+
+def run_report(args: argparse.Namespace, argv: list[str]) -> None:
+    for path in write_report(args.folders or [args.results_dir]):
+        print(path)
+
+
+ACTIONS = {
+    "train": run_training,
+    "evaluate": run_evaluation,
+    "plotcurves": run_curves,
+    "receipe": run_receipe,
+    "recipe": run_receipe,
+    "report": run_report,
+}
