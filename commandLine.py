@@ -386,7 +386,6 @@ NOT_RECORDED = {
     "backend",
     "scheduler",
     "dry_run",
-    "folder",
     "folders",
     "n_out",
 }

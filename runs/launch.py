@@ -164,9 +164,8 @@ def run_one(words: list[str], more: list[str], folder: str, directory: str) -> s
         with contextlib.chdir(directory):
             chosen = words_of_one(words, more, place)
             args = parse(chosen)
-            args.folder = place
             prepare(args)
-            ACTIONS[args.action](args, chosen)
+            ACTIONS[args.action](args, chosen, place)
 
     return perform(action, place)
 

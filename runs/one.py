@@ -2,7 +2,7 @@
 
 args = parse(["--dataset", "digits", "--epochs", "3"])
 prepare(args)
-ACTIONS[args.action](args, argv)
+ACTIONS[args.action](args, argv)  # an action's third argument: its folder, of one run among many
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def multiplications(args: argparse.Namespace, data: Dataset) -> float:
     return args.batch_size * sum(n * m for n, m in itertools.pairwise(args.size_tab[:-1]))
 
 
-def run_training(args: argparse.Namespace, argv: list[str]) -> None:
+def run_training(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
     checkpoint = read_checkpoint(args.resume / "checkpoint.pt") if args.resume else None
     data = load_data(args)
     nets = {method: build_network(args, data.shape) for method in methods_of(args)}
@@ -221,8 +221,8 @@ def run_training(args: argparse.Namespace, argv: list[str]) -> None:
         run = RunFolder(args.resume)
     else:
         title = f"{' and '.join(nets)} training"
-        run = RunFolder(team.first_path(lambda: new_run(args, argv, title).path))
-    options, draws = recorded_options(args), not one_of_many(args) and not team.rank
+        run = RunFolder(team.first_path(lambda: new_run(args, argv, title, place).path))
+    options, draws = recorded_options(args), place is None and not team.rank
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
@@ -265,11 +265,6 @@ def report_on_directed(nets: dict, data: Dataset, schedule: Schedule, run: RunFo
     print("".join(texts), end="", flush=True)
 
 
-def one_of_many(args: argparse.Namespace) -> bool:
-    """The run has its place among many; figures are drawn of all of them together."""
-    return hasattr(args, "folder")
-
-
 def warn_of_memory(nets: dict, data: Dataset, schedule: Schedule) -> None:
     """Say how much the stored free states take, if it is more than half of the free memory."""
     if not schedule.persistent:
@@ -310,14 +305,17 @@ def draw_figures(path: Path) -> None:
         print(f"  python {path / 'plotFunctions.py'}", file=sys.stderr)
 
 
-def new_run(args: argparse.Namespace, argv: list[str], title: str, part: str = "") -> RunFolder:
+def new_run(
+    args: argparse.Namespace, argv: list[str], title: str, place: Path | None, part: str = ""
+) -> RunFolder:
     """Take a folder and write down what is going to be run.
 
     Args:
+        place: the folder of one run among many; None: the next free one of --results-dir.
         part: of one run among many, a folder inside its own.
     """
-    if one_of_many(args):
-        run = RunFolder(args.folder / part)
+    if place is not None:
+        run = RunFolder(place / part)
         if part:
             run.path.mkdir(exist_ok=True)
     else:
@@ -362,7 +360,7 @@ def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Parti
     return found
 
 
-def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
+def run_evaluation(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
     data = load_data(args)
     particles, nets = stored_particles(args, data), loaded_networks(args, data)
     for name, net in nets.items():
@@ -382,16 +380,18 @@ def run_evaluation(args: argparse.Namespace, argv: list[str]) -> None:
                 if isinstance(value, float)  # not one of each directed network
             )
         )
-        if one_of_many(args):
-            run = new_run(args, argv, f"evaluation of {args.load}, {name}", part_of(nets, name))
+        if place is not None:
+            title = f"evaluation of {args.load}, {name}"
+            run = new_run(args, argv, title, place, part_of(nets, name))
             run.write_measures(name, {"test_error": result.error, "loss": result.loss})
 
 
-def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
+def run_curves(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
     data = load_data(args)
     nets = loaded_networks(args, data)
     for name, net in nets.items():
-        run = new_run(args, argv, f"EP against BPTT step by step, {name}", part_of(nets, name))
+        title = f"EP against BPTT step by step, {name}"
+        run = new_run(args, argv, title, place, part_of(nets, name))
         print(f"results in {run.path}", flush=True)
         started = time.perf_counter()
         one = first_network(net, args, data.shape)
@@ -404,7 +404,7 @@ def run_curves(args: argparse.Namespace, argv: list[str]) -> None:
         run.write_text("curves.txt", text)
         run.write_measures(name, means_of(arrays))
         print(text, end="", flush=True)
-        if not one_of_many(args):
+        if place is None:
             draw_figures(run.path)
 
 
@@ -432,7 +432,7 @@ def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
     return arrays, f"{sentence}\n{table_of(arrays)}\n"
 
 
-def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
+def run_receipe(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
     data = load_data(args)
     split = data.train
     order = epoch_order(args.seed, 0, len(split), split.x.device)
@@ -450,7 +450,8 @@ def run_receipe(args: argparse.Namespace, argv: list[str]) -> None:
             order,
             quiet=not shows_progress(args),
         )
-        run = new_run(args, argv, f"sign agreement of EP and BPTT, {name}", part_of(nets, name))
+        title = f"sign agreement of EP and BPTT, {name}"
+        run = new_run(args, argv, title, place, part_of(nets, name))
         text = f"{found.table()}\n{found.advice(args.T, args.Kmax)}\n"
         run.write_text("receipe.txt", text)
         run.write_arrays(found.arrays())
@@ -477,7 +478,7 @@ def prepare(args: argparse.Namespace) -> None:
         keep_freed_memory()
 
 
-def run_report(args: argparse.Namespace, argv: list[str]) -> None:
+def run_report(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
     for path in write_report(args.folders or [args.results_dir]):
         print(path)
 
