@@ -49,7 +49,7 @@ from networks.directedReport import follow_angle, predictions, report
 from networks.smallWorld import SW_INTRA, SmallWorldEP, wire_up
 from options import build_parser
 from parallel import ALONE, Team, first_of_all, form_team, join, launched, local_rank
-from report import write_report
+from report.tables import write_report
 from runFolder import RunFolder, createHyperparameterfile, createPath, read_checkpoint
 from scalars import Scalars
 from threads import crowded, threads_for

@@ -18,13 +18,12 @@ import pytest
 
 from commandLine import fit_to_data, parse, recorded_options
 from errors import RunError
-from experiments import experiments_of, options_of_presets
 from options import build_parser
 from presets import PRESETS
-from report import write_report
-from reportCharts import Line, chart_of, ticks
-from reportFigures import Budget, figures_of
-from resultReader import read_results
+from report.experiments import experiments_of, options_of_presets
+from report.figures import Budget, Line, chart_of, figures_of, ticks
+from report.reader import read_results
+from report.tables import write_report
 from runFolder import METRICS, RunFolder
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
@@ -472,7 +471,7 @@ def test_figures_beyond_the_budget_become_links(tmp_path, monkeypatch):
     for k in range(3):
         words = f"{P_1H} --beta 0.{k + 3}"
         make_run(tmp_path / f"Trial-{k}", words, {"EP": list(range(30, 0, -1))})
-    monkeypatch.setattr("report.Budget", lambda: Budget(4000))
+    monkeypatch.setattr("report.tables.Budget", lambda: Budget(4000))
     text = report_of(tmp_path)["html"]
     assert "2 further figures would make this page too large" in text
     assert text.count("<figure>") == 1
@@ -548,7 +547,7 @@ def test_long_curves_are_thinned_with_both_ends_kept():
 def real(tmp_path_factory):
     """Short runs of every kind, made by the program; nobody looks at their own figures."""
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("main.draw_figures", lambda folder: None)
+    monkeypatch.setattr("plotFunctions.plot_folder", lambda folder: [])
     place = tmp_path_factory.mktemp("Ergebnisse <1>")
     small = [*commands.SMALL, "--results-dir", place]
     commands.call(*small, "--epochs", 2, "--benchmark")

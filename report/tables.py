@@ -4,7 +4,7 @@
     python main.py --action report results/esann other/results
 
 Writes report.html (one file that loads nothing), report.md and report.csv into the first folder.
-What stands in the tables is decided here, once for all three; reportPage.py lays it out.
+What stands in the tables is decided here, once for all three; page.py lays it out.
 """
 
 from __future__ import annotations
@@ -19,14 +19,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import reportFigures
 from errors import RunError
-from experiments import Experiment, Spread, Trial, experiments_of, system_of, unusual, words_for
 from gradientMatching import Settling
 from paperResults import MARKS, PaperResult, paper_results, sentence
-from reportFigures import Budget
-from reportPage import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
-from resultReader import Findings, Problem, Run, read_results
+from report.experiments import (
+    Experiment,
+    Spread,
+    Trial,
+    experiments_of,
+    system_of,
+    unusual,
+    words_for,
+)
+from report.figures import Budget, figures_of
+from report.page import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
+from report.reader import Findings, Problem, Run, read_results
 from runFolder import write_whole
 
 NOTHING = "-"
@@ -183,7 +190,7 @@ class Writer:
             return None
         sources: list[str] = []
         table = self.table(key, own, sources) if own else None
-        groups = reportFigures.figures_of(own, measured, self.found.plans)
+        groups = figures_of(own, measured, self.found.plans)
         figures = [group._replace(link=self.link(group.folder)) for group in groups]
         shown = [self.budget.take(group) for group in figures]
         general = [row for row in paper_results() if (row.system, row.experiment) == (key, "all")]

@@ -1,6 +1,6 @@
-"""The report as a page and as markdown; what stands in it is decided in report.py.
+"""The report as a page and as markdown; what stands in it is decided in tables.py.
 
-reportPage.html.jinja is the page: one file that loads nothing, for the screen, a phone and paper.
+page.html.jinja is the page: one file that loads nothing, for the screen, a phone and paper.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import reportCharts
-from reportFigures import FigureGroup
+from report import figures
+from report.figures import FigureGroup
 
-TEMPLATE = Path(__file__).resolve().parent / "reportPage.html.jinja"
+TEMPLATE = Path(__file__).resolve().parent / "page.html.jinja"
 LEGEND = (
     "A row is an experiment: the same options, any seed. Mean ± standard deviation (denominator "
     "n - 1) over n seeds; of a seed that was run twice (repeated) the newest run counts. †: the "
@@ -89,7 +89,7 @@ def html_of(page: Page) -> str:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template(TEMPLATE.name)
-    return template.render(page=page, legend=LEGEND, charts=reportCharts)
+    return template.render(page=page, legend=LEGEND, charts=figures)
 
 
 def markdown_of(page: Page) -> str:

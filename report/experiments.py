@@ -31,7 +31,7 @@ from commandLine import (
 from options import METHODS, build_parser
 from paperResults import PaperResult, results_of
 from presets import PRESETS
-from resultReader import Run, is_finished, kept_epoch
+from report.reader import Run, is_finished, kept_epoch
 
 NO_SHAPE = {"action", "seed", "epochs", "training_method", "benchmark", "num_net"}
 NO_SHAPE |= {"data_dir", "results_dir", "device_label", "threads", "compile", "test_batch_size"}
