@@ -16,10 +16,8 @@ import sys
 
 from commandLine import is_many, parse
 from errors import RunError, Stopped, UserError
-from parallel import first_of_all, launched, part
-from presets import PRESETS
-from runs.many import print_commands, run_many
-from runs.one import ACTIONS, prepare
+from systems import PRESETS
+from torchrun import first_of_all, launched
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +33,10 @@ def main(argv: list[str]) -> int:
 def start(argv: list[str]) -> int:
     """Do what the command line asks for; return the exit status."""
     args = parse(argv)
+    from parallel import part  # these load torch, which --help and a mistake do without
+    from runs.many import print_commands, run_many
+    from runs.one import ACTIONS, prepare
+
     try:
         prepare(args)
         if launched() and (is_many(args) or args.action != "train"):
@@ -54,10 +56,10 @@ def start(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    finally:
+        part()
     return 0
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    part()
-    sys.exit(status)
+    sys.exit(main(sys.argv[1:]))

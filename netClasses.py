@@ -94,6 +94,15 @@ class EquilibriumNetwork(nn.Module):
     def synapses(self) -> Pairs:
         return list(zip(self.weights, self.biases, strict=True))
 
+    @property
+    def n_rates(self) -> int:
+        """How many learning rates it takes: one for each synapse group."""
+        return len(self.weights)
+
+    def first(self) -> EquilibriumNetwork:
+        """Itself; of a batch of networks the first one, by itself."""
+        return self
+
     def add_synapses(self, shape: Sequence[int], generator: torch.Generator) -> None:
         """Append a weight and its bias, both uniform in +-1/sqrt(fan-in) (torch's own default)."""
         bound = 1.0 / math.sqrt(math.prod(shape[1:]))

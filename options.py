@@ -1,6 +1,7 @@
-"""Every option of the command line: its name, its values, its help, in groups.
+"""The options that systems share, the types of all options, and the parser that joins them.
 
-Defaults that depend on the system are settled in commandLine.py; here they are only named.
+A system adds a group of its own (systems/). Defaults that depend on the system are settled in
+commandLine.py; here they are only named. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -8,17 +9,26 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from datasets import DATASETS
-from netClasses import ACTIVATIONS
-from networks.brainprop import ARCHITECTURES, EPSILON
-from networks.smallWorld import NETWORK_TYPES
-from presets import PRESETS
-
-METHODS = {"EP": "EP", "eqprop": "EP"}
-METHODS |= {name: name for name in ("BPTT", "DEEP", "asymEP", "BrainProp", "EBP")}
+SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no other
+    "dataset": "mnist",
+    "batch_size": 20,
+    "test_batch_size": 1000,
+    "epochs": 1,
+    "dt": 1.0,
+    "T": 100,
+    "Kmax": 25,
+    "beta": 1.0,
+    "beta_sign": "fixed",
+    "persistent": False,
+    "dtype": "float32",
+}
+NAMES = ("mnist", "fashion-mnist", "digits", "wine", "diabetes", "and", "or", "xor", "not")
+NAMES += ("identity", "cifar10", "cifar100", "tiny-imagenet", "folder")  # of datasets.DATASETS
+ALIASES = {"eqprop": "EP"}  # of training methods
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,10 +48,36 @@ class Parser(argparse.ArgumentParser):
             words.append(name + equals + value)
         return words
 
+    def group(self, title: str, about: str = "") -> argparse._ArgumentGroup | None:
+        """A new group of options, or None if one of this title is there."""
+        if any(group.title == title for group in self._action_groups):
+            return None
+        return self.add_argument_group(title, about or None)
+
+    def spelling(self, dest: str) -> str:
+        """How the option that sets `args.dest` is typed; empty if there is none."""
+        names = (a.option_strings[0] for a in self._actions if a.dest == dest and a.option_strings)
+        return next(names, "")
+
 
 def option_name(text: str) -> str:
     """An option as it is named in a table: lr_tab for --lr-tab."""
     return text.lstrip("-").replace("-", "_")
+
+
+class Flag(argparse.Action):
+    """An option that is on or off: `--benchmark` and `--no-benchmark`.
+
+    opposite: what takes it back, if it is not `--no-` and its name.
+    """
+
+    def __init__(self, option_strings, dest, default=False, help=None, opposite="") -> None:
+        self.opposite = opposite or f"--no-{option_strings[0].removeprefix('--')}"
+        names = [*option_strings, self.opposite]
+        super().__init__(names, dest, nargs=0, default=default, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        setattr(namespace, self.dest, option_string != self.opposite)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -116,15 +152,27 @@ def euler_step(text: str) -> float:
     return real(text, lambda v: 0 < v <= 1, "a step above 0 and at most 1")
 
 
-def add_actions(parser: Parser) -> None:
+def left_out(name: str, systems: Sequence[Any]) -> str:
+    """The end of a help text: what an option is when it is left out, and of which systems else."""
+    shared = SHARED[name]
+    others = {s.name: s.defaults[name] for s in systems if s.defaults.get(name, shared) != shared}
+    words = [f"{system} {in_words(value)}" for system, value in others.items()]
+    return "left out: " + ", ".join([in_words(shared), *words])
+
+
+def in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "all" if value is None else str(value)
+
+
+def add_actions(parser: Parser, systems: Sequence[Any], actions: dict[str, str]) -> None:
     group = parser.add_argument_group("what to do")
     group.add_argument(
         "--action",
-        choices=["train", "plotcurves", "receipe", "recipe", "evaluate", "report"],
+        choices=list(actions),
         default="train",
-        help="train; plotcurves: EP's updates beside BPTT's gradients, step by step; receipe: "
-        "share of synapses where their signs agree; evaluate: test a checkpoint; report: all "
-        "results beside the papers' figures",
+        help="; ".join(f"{name}: {about}" for name, about in actions.items() if about),
     )
     group.add_argument(
         "folders",
@@ -134,8 +182,9 @@ def add_actions(parser: Parser) -> None:
         help="what a report reads, and everything below; the first one gets it; left out: "
         "--results-dir",
     )
+    presets = [name for system in systems for name in system.presets]
     group.add_argument(
-        "--preset", metavar="NAME", choices=list(PRESETS), help="options of a published experiment"
+        "--preset", metavar="NAME", choices=presets, help="options of a published experiment"
     )
     group.add_argument("--list-presets", action="store_true", help="print the presets and end")
     group.add_argument(
@@ -145,12 +194,13 @@ def add_actions(parser: Parser) -> None:
     )
 
 
-def add_data(parser: Parser) -> None:
+def add_data(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset",
-        choices=[*DATASETS, "random"],
-        help="what is learnt; left out: mnist, for the curves of the toy model random",
+        choices=[*NAMES, "random"],
+        help=f"what is learnt; {left_out('dataset', systems)}, for the curves of the toy model "
+        "random",
     )
     group.add_argument("--data-dir", type=Path, default=Path("data"), help="where the data are")
     group.add_argument(
@@ -162,26 +212,26 @@ def add_data(parser: Parser) -> None:
     group.add_argument(
         "--image-size", type=positive_int, metavar="PIXELS", help="side of the images of a folder"
     )
-    group.add_argument("--grey", action="store_true", help="read the images of a folder as grey")
+    group.add_argument("--grey", action=Flag, help="read the images of a folder as grey")
 
 
-def add_optimisation(parser: Parser) -> None:
+def add_optimisation(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("optimisation")
     group.add_argument(
         "--batch-size",
         type=positive_int,
-        help="samples per update; 20, directed EP: all, BrainProp 128 (loccon 32)",
+        help=f"samples per update; {left_out('batch_size', systems)}",
     )
     group.add_argument(
         "--test-batch-size",
         type=positive_int,
-        help="when testing; 1000, directed EP: all, BrainProp 128",
+        help=f"when testing; {left_out('test_batch_size', systems)}",
     )
     group.add_argument(
         "--epochs",
         "--n_epochs",
         type=positive_int,
-        help="passes over the data; 1, directed EP 200, BrainProp 500",
+        help=f"passes over the data; {left_out('epochs', systems)}",
     )
     group.add_argument(
         "--lr_tab",
@@ -193,14 +243,15 @@ def add_optimisation(parser: Parser) -> None:
     )
     group.add_argument(
         "--training-method",
-        choices=list(METHODS),
+        type=lambda text: ALIASES.get(text, text),
+        choices=list(dict.fromkeys(rule for system in systems for rule in system.rules)),
         default="EP",
-        help="eqprop is EP; DEEP and asymEP are for directed graphs, BrainProp and EBP for the "
-        "nets of --architecture",
+        help="the rule (eqprop is EP); DEEP and asymEP are for directed graphs, BrainProp and EBP "
+        "for the nets of --architecture",
     )
     group.add_argument(
         "--benchmark",
-        action="store_true",
+        action=Flag,
         help="train by EP and by BPTT (BrainProp and EBP) from the same weights",
     )
     group.add_argument(
@@ -211,188 +262,54 @@ def add_optimisation(parser: Parser) -> None:
     )
 
 
-def add_phases(parser: Parser) -> None:
+def add_phases(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("phases", "of every EP network; symbols as in the papers")
     group.add_argument(
         "--dt",
         type=euler_step,
-        help="step of the dynamics [epsilon]; left out: 0.2 energy-based, 1 prototypical, 0.5 "
-        "with --network-type, 0.05 directed EP",
+        help=f"step of the dynamics [epsilon]; {left_out('dt', systems)}",
     )
     group.add_argument(
         "--T",
         "--T1",
         type=positive_int,
-        help="steps of the free phase [T]; left out: 100, directed EP 1000",
+        help=f"steps of the free phase [T]; {left_out('T', systems)}",
     )
     group.add_argument(
         "--Kmax",
         "--T2",
         type=positive_int,
-        help="steps of the nudged phase [K]; left out: 25, directed EP 1000",
+        help=f"steps of the nudged phase [K]; {left_out('Kmax', systems)}",
     )
     group.add_argument(
         "--beta",
         type=non_zero,
-        help="strength of the nudge [beta], either sign; left out: 1, directed EP 10",
+        help=f"strength of the nudge [beta], either sign; {left_out('beta', systems)}",
     )
     group.add_argument(
         "--beta-sign",
         choices=["fixed", "random"],
-        help="random: drawn for every batch; left out: fixed, with --network-type random",
+        help=f"random: drawn for every batch; {left_out('beta_sign', systems)}",
     )
     group.add_argument(
         "--persistent",
-        action=argparse.BooleanOptionalAction,
+        action=Flag,
+        default=None,
         help="start the free phase of a batch where its last one ended, with batches that never "
-        "change; left out: with --network-type only",
+        f"change; {left_out('persistent', systems)}",
     )
 
 
-def add_layered_ep(parser: Parser) -> None:
-    group = parser.add_argument_group("layered EP", "names as in Ernoult et al. 2019")
-    group.add_argument(
-        "--size_tab",
-        type=positive_int,
-        nargs="+",
-        metavar="UNITS",
-        help="layer sizes from the output backwards; left out: 512 units between the data set's "
-        "ends (with --C_tab: one dense layer)",
-    )
-    group.add_argument("--discrete", action="store_true", help="prototypical setting")
-    group.add_argument("--toymodel", action="store_true", help="the fully connected toy model")
-    group.add_argument(
-        "--C_tab",
-        type=positive_int,
-        nargs="+",
-        metavar="CHANNELS",
-        help="channels from the classifier backwards: a convolutional network",
-    )
-    group.add_argument("--Fconv", type=positive_int, default=5, help="side of the filters")
-    group.add_argument("--Fpool", type=positive_int, default=2, help="side of the pooling windows")
-    group.add_argument("--padding", action="store_true", help="keep the size of a map")
-    group.add_argument(
-        "--activation-function",
-        choices=list(ACTIVATIONS),
-        default="sigm",
-        help="rho; with --network-type states are clipped to [0, 1] instead",
-    )
-    group.add_argument(
-        "--no-clamp", action="store_true", help="energy-based: do not keep states in [0, 1]"
-    )
-    group.add_argument(
-        "--exact-output",
-        action="store_true",
-        help="energy-based: rho' at the output layer too, which the published dynamics leaves out",
-    )
-
-
-def add_layer_skipping(parser: Parser) -> None:
-    group = parser.add_argument_group("layer-skipping EP", "names as in Gammell et al. 2021")
-    group.add_argument(
-        "--network-type",
-        choices=NETWORK_TYPES,
-        help="MLFF: layered; SW_no_intra: layered links, some rewired to skip layers (the paper's "
-        "small world); SW_intra: hidden layers fully connected inside, too",
-    )
-    group.add_argument(
-        "--bypass-p", type=share, metavar="P", help="probability to rewire a link [p]; 0.1"
-    )
-    group.add_argument(
-        "--bypass-mag",
-        type=not_negative,
-        metavar="A",
-        help="new links start uniform in +-A [a]; left out: mean Glorot bound of adjacent layers",
-    )
-
-
-def add_directed(parser: Parser) -> None:
-    group = parser.add_argument_group(
-        "directed EP", "names as in Tristany Farinha et al. 2020; with DEEP and asymEP"
-    )
-    group.add_argument(
-        "--N_H",
-        type=natural,
-        nargs="+",
-        metavar="N",
-        help="hidden neurons; with --layered of each layer, from the inputs on; left out: 5",
-    )
-    group.add_argument(
-        "--layered", action="store_true", help="link neighbouring layers only, both ways"
-    )
-    group.add_argument(
-        "--num_net", type=positive_int, default=1, metavar="N", help="independent networks"
-    )
-    group.add_argument("--one-hot", action="store_true", help="an output per answer, not one bit")
-    group.add_argument("--dt_W", type=positive, help="step of the weights; 100, asymEP 1")
-    group.add_argument("--beta_0", type=finite, default=0.0, help="DEEP: weight of S_i S_j")
-    group.add_argument("--beta_1", type=finite, default=1.0, help="DEEP: weight of S_i dS_j")
-    group.add_argument("--sign", action="store_true", help="learn from the signs of updates")
-    group.add_argument("--regularized", action="store_true", help="add an L1 penalty")
-    group.add_argument("--reg_W", type=not_negative, default=0.00015, help="of the L1 penalty")
-    group.add_argument("--sparse", action="store_true", help="remove weak weights at random")
-    group.add_argument(
-        "--tol_W", type=not_negative, default=0.01, help="below it a weight is weak [lambda]"
-    )
-    group.add_argument("--temp", type=positive, default=5.0, help="temperature of removal [T]")
-    group.add_argument(
-        "--stop",
-        type=not_negative,
-        default=0.0,
-        help="end a phase when the sum of squared velocities is not above it; 0: never",
-    )
-    group.add_argument(
-        "--init-std", type=not_negative, default=0.05, help="standard deviation of first weights"
-    )
-    group.add_argument(
-        "--init-state",
-        type=not_negative,
-        default=0.1,
-        help="free phases start uniform from 0 to this, anew every epoch",
-    )
-
-
-def add_brainprop(parser: Parser) -> None:
-    group = parser.add_argument_group("BrainProp", "names as in Pozzi et al. 2020")
-    group.add_argument(
-        "--architecture",
-        choices=list(ARCHITECTURES),
-        help="the network; left out: dense; other options follow from it as published",
-    )
-    group.add_argument(
-        "--epsilon", type=share, default=EPSILON, help="share of choices drawn from the softmax"
-    )
-    group.add_argument(
-        "--validation",
-        type=held_share,
-        metavar="SHARE",
-        help="of the training data, which decides on the best epoch and the end; test: the test "
-        "data decide, as in the published program; left out: 0.1",
-    )
-    group.add_argument(
-        "--patience",
-        type=natural,
-        metavar="EPOCHS",
-        help="end after so many without 0.1 %% less error; 0: never; left out: 45",
-    )
-    group.add_argument(
-        "--halve-every",
-        type=natural,
-        metavar="EPOCHS",
-        help="halve the rate after so many; 0: never; left out: 100",
-    )
-
-
-def add_matching(parser: Parser) -> None:
+def add_matching(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("gradient matching", "for plotcurves and receipe")
     group.add_argument(
         "--curves", type=positive_int, default=10, help="neurons and synapses stored per layer"
     )
-    group.add_argument("--save-full", action="store_true", help="store the curves of all of them")
+    group.add_argument("--save-full", action=Flag, help="store the curves of all of them")
     group.add_argument("--batches", type=positive_int, default=20, help="mini-batches of receipe")
 
 
-def add_runs(parser: Parser) -> None:
+def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("runs")
     group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
     group.add_argument(
@@ -419,7 +336,7 @@ def add_runs(parser: Parser) -> None:
         "--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://10.0.0.1:8786"
     )
     group.add_argument(
-        "--dry-run", action="store_true", help="print the commands that would be run, and end"
+        "--dry-run", action=Flag, help="print the commands that would be run, and end"
     )
     group.add_argument(
         "--resume", type=Path, metavar="FOLDER", help="go on with a stopped run, or many of them"
@@ -446,11 +363,11 @@ def add_runs(parser: Parser) -> None:
     group.add_argument(
         "--dtype",
         choices=["float32", "float64"],
-        help="reals; left out: float32, directed EP float64",
+        help=f"reals; {left_out('dtype', systems)}",
     )
     group.add_argument(
         "--compile",
-        action="store_true",
+        action=Flag,
         help="hand the steps to torch.compile (needs a C++ compiler)",
     )
     group.add_argument(
@@ -461,27 +378,23 @@ def add_runs(parser: Parser) -> None:
     )
     group.add_argument(
         "--tensorboard",
-        action="store_true",
+        action=Flag,
         help="write the numbers of metrics.csv for TensorBoard, too (needs tensorboard)",
     )
-    group.add_argument("--quiet", action="store_true", help="no progress bar")
+    group.add_argument("--quiet", action=Flag, help="no progress bar")
 
 
-GROUPS = (
-    add_actions,
-    add_data,
-    add_optimisation,
-    add_phases,
-    add_layered_ep,
-    add_layer_skipping,
-    add_directed,
-    add_brainprop,
-    add_matching,
-    add_runs,
-)
+GROUPS = (add_data, add_optimisation, add_phases)
+LAST_GROUPS = (add_matching, add_runs)
 
 
-def build_parser() -> Parser:
+def build_parser(systems: Sequence[Any], actions: dict[str, str]) -> Parser:
+    """The parser of all options.
+
+    Args:
+        systems: those of systems/, which add their groups.
+        actions: their names, and what each does.
+    """
     parser = Parser(
         prog="main.py",
         description="Learning without backpropagation: train a network, get a result folder and "
@@ -489,6 +402,11 @@ def build_parser() -> Parser:
         allow_abbrev=False,
         formatter_class=HelpFormatter,
     )
+    add_actions(parser, systems, actions)
     for add_group in GROUPS:
-        add_group(parser)
+        add_group(parser, systems)
+    for system in systems:
+        system.add_options(parser)
+    for add_group in LAST_GROUPS:
+        add_group(parser, systems)
     return parser

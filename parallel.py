@@ -6,12 +6,18 @@ Every process holds the whole network and the data. Of each batch it runs its ow
 the rule makes of them is averaged over all processes before the weights change: EP's update is a
 mean over the batch, so this is exact. Random numbers are drawn for the whole batch by everybody,
 and cut. What a process does alone is done with `ALONE`, where all of this is nothing.
+
+A process has one thread where a step is so short that threads would spend their time waiting for
+each other; and where another program has one of the cores, every step waits until that one is moved
+aside. On two cores two threads made the steps of small networks hardly faster, and beside one other
+program some 70 times slower.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +26,7 @@ import torch.distributed as dist
 from torch import nn
 
 from errors import LostProcess
+from torchrun import launched
 
 Layers = list[torch.Tensor] | None
 Values = dict[str, torch.Tensor]
@@ -217,21 +224,6 @@ def join(net: nn.Module, team: Team) -> None:
         module.team = team
 
 
-def launched() -> bool:
-    """Whether torchrun has started this process."""
-    return dist.is_available() and dist.is_torchelastic_launched()
-
-
-def first_of_all() -> bool:
-    """Whether this process speaks for its job; true without torchrun."""
-    return not launched() or os.environ["RANK"] == "0"
-
-
-def local_rank() -> int:
-    """Number of this process among those of its machine."""
-    return int(os.environ["LOCAL_RANK"])
-
-
 def form_team(device: torch.device) -> Team:
     """Meet the other processes that torchrun has started; `ALONE` without it."""
     if not launched():
@@ -248,3 +240,41 @@ def part() -> None:
     """Take leave of the other processes, at the end."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+
+
+# Threads -----------------------------------------------------------------------------------------
+
+WORTH_SHARING = 1e7  # multiplications, about a quarter of a millisecond of one core
+LOAD = Path("/proc/loadavg")  # of Linux: "0.1 0.2 0.3 2/345 6789", the 2 counts what runs right now
+LOOKS, PAUSE = 4, 0.02  # seconds between two looks
+
+
+def threads_for(multiplications: float) -> int:
+    """1 where a step is too short to share, else 0: torch's choice.
+
+    Decided by sizes alone and not by the clock, so that a run can be repeated to the bit.
+    """
+    return 1 if multiplications < WORTH_SHARING else 0
+
+
+def crowded(threads: int, load: Path = LOAD) -> str:
+    """A sentence if other programs leave too few cores for so many threads, else nothing."""
+    cores, busy = os.cpu_count() or 1, busy_cores(load)
+    if threads == 1 or not busy or threads + busy <= cores:
+        return ""
+    return (
+        f"note: other programs keep {min(busy, cores)} of the {cores} cores busy, and {threads} "
+        "threads wait for each other at every step: --threads 1 may be many times faster"
+    )
+
+
+def busy_cores(load: Path = LOAD) -> int:
+    """Cores that other programs keep busy just now, 0 where the system does not tell."""
+    counts = []
+    for _ in range(LOOKS):
+        try:
+            counts.append(int(load.read_text().split()[3].partition("/")[0]))
+        except (OSError, IndexError, ValueError):
+            return 0
+        time.sleep(PAUSE)
+    return max(0, min(counts) - 1)  # this program is one of them

@@ -221,3 +221,30 @@ def read_options(path: str | Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
         raise RunError(f'{path} has no "options": it is not the record of a run')
     return record["options"]
+
+
+class Scalars:
+    """Writes the rows of metrics.csv as they come, a curve per method and number.
+
+    Args:
+        folder: of the run; the event files are in `tensorboard` below it.
+        epoch: the first to come; of a run that goes on, what was written of it before is hidden.
+    Raises:
+        RunError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, epoch: int = 1) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise RunError(
+                "--tensorboard needs the package tensorboard: pip install tensorboard"
+            ) from error
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=epoch)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row of metrics.csv."""
+        for name, value in row.items():
+            if name not in ("epoch", "method"):
+                self.writer.add_scalar(f"{row['method']}/{name}", value, row["epoch"])
+        self.writer.flush()

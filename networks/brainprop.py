@@ -46,7 +46,6 @@ KERNEL = 3  # filters are 3x3
 GLIBC_KEEPS = ((-3, 2**25), (-1, 2**30), (-2, 2**26))
 STD_DENSE, STD = 0.01, 0.005  # of the initial weights, of `dense` and of all others
 L2_DEEP = 5e-4  # the penalty is this times the sum of squares: its gradient has a factor 2
-BATCH_SIZE = {"dense": 128, "conv": 128, "loccon": 32, "deep": 128}  # as published
 
 
 # ------------------------------------------------------------------------------------- the layers
@@ -188,6 +187,7 @@ class Classifier(nn.Sequential):
     n_classes: int
     epsilon: float
     l2: float
+    n_rates = 1  # the layers share one
     rules: dict[str, Rule]  # by the name of the training method
     team: Team = ALONE  # the processes that teach it
 

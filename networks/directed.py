@@ -12,6 +12,7 @@ seed: network k is the same in a batch of 10 and in a batch of 100, bit for bit.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -204,10 +205,13 @@ class DirectedNetwork(EquilibriumNetwork):
         self.reach = list(range(len(self.sizes))) if layered else [0] * len(self.sizes)
 
     @torch.no_grad()
-    def take(self, other: DirectedNetwork, k: int) -> None:
-        """Make network 0 of this batch the k-th of another of the same shape."""
-        for own, theirs in zip(self.parameters(), other.parameters(), strict=True):
-            own[0] = theirs[k]
+    def first(self) -> DirectedNetwork:
+        """A batch of one: a copy of network 0."""
+        alone = copy.deepcopy(self)
+        for parameter in alone.parameters():
+            parameter.data = parameter.data[:1].clone()
+        alone.diverged, alone.n_nets = self.diverged[:1].clone(), 1
+        return alone
 
     @property
     def W(self) -> torch.Tensor:

@@ -23,8 +23,6 @@ from networks.base import Pairs, Tensors
 
 Groups = list[tuple[slice, Sequence[slice]]]
 
-MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
-NETWORK_TYPES = (MLFF, SW_INTRA, SW_NO_INTRA)
 # What `Way.cost` weighs, in microseconds of one core: a matrix product beside its arithmetic, a
 # sparse one stored by columns or by rows, and a multiplication in each. Fixed numbers, so that the
 # choice is the same everywhere.

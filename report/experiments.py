@@ -20,27 +20,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from commandLine import (
-    fit_to_data,
+    build_parser,
+    defaults_for,
+    fitted,
     methods_of,
     parse,
     recorded_options,
-    settle_defaults,
-    spelling,
     words_of,
 )
-from options import METHODS, build_parser
-from paperResults import PaperResult, results_of
-from presets import PRESETS
 from report.reader import Run, is_finished, kept_epoch
+from systems import METHODS, PRESETS, SYSTEMS, partner_of
+from systems.base import System
+from systems.papers import PaperResult, results_of
 
 NO_SHAPE = {"action", "seed", "epochs", "training_method", "benchmark", "num_net"}
 NO_SHAPE |= {"data_dir", "results_dir", "device_label", "threads", "compile", "test_batch_size"}
 NO_SHAPE |= {"train_error", "curves", "save_full", "folders", "tensorboard"}
-SELECTING = ("training_method", "benchmark", "architecture", "network_type", "toymodel")
-SELECTING += ("discrete", "C_tab", "action")
+SELECTING = {"training_method", "benchmark", "action"}.union(*(s.selectors for s in SYSTEMS))
 NEAR = 3  # options in which an experiment may differ from a preset to be called by its name
-PARTNERS = {"EP": "BPTT", "BPTT": "EP", "BrainProp": "EBP", "EBP": "BrainProp"}  # of --benchmark
-SYSTEMS = {"small-world": "gammell", "feedforward": "brainprop"}
 
 
 class Spread(NamedTuple):
@@ -87,10 +84,10 @@ class Trial(NamedTuple):
         return is_finished(self.rows, self.run.options)
 
     def measured(self, epoch: int) -> dict[str, float]:
-        """What came out after so many epochs, by the names of paperResults.csv."""
+        """What came out after so many epochs, by the names of papers.csv."""
         rows = [row for row in self.rows if row["epoch"] <= epoch] or self.rows[:1]
         values = {name: rows[-1][name] for name in ("train_error", "test_error")}
-        if self.run.system == "feedforward":
+        if self.run.system.shown_as == "accuracy":
             kept = rows[kept_epoch(rows, self.run.options)]
             values["test_accuracy"] = 100 - kept["test_error"]
             values["train_accuracy"] = 100 - kept["train_error"]
@@ -125,7 +122,7 @@ class Experiment:
     """The runs with the same options, of any seed, trained by one method for as many epochs."""
 
     key: str  # shared by the methods of an experiment
-    system: str  # as paperResults.csv calls it
+    system: System
     method: str
     label: str  # a preset, or the options that are no defaults
     preset: str  # the preset whose paper's figures stand beside it, or nothing
@@ -196,13 +193,6 @@ def shape(options: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def system_of(run: Run) -> str:
-    """The system that a run is of, as paperResults.csv calls it."""
-    if run.system == "directed":
-        return {"DEEP": "deep"}.get(run.options["training_method"], "asymEP")
-    return SYSTEMS.get(run.system, "ernoult")
-
-
 def experiments_of(runs: list[Run]) -> list[Experiment]:
     """The trained experiments among the runs: published ones first, in the presets' order."""
     groups: dict[tuple[str, str], list[Trial]] = {}
@@ -213,7 +203,7 @@ def experiments_of(runs: list[Run]) -> list[Experiment]:
             key = f"{text} {trial.asked} {run.options['num_net']}"
             groups.setdefault((key, method), []).append(trial)
     found = [grouped(key, method, trials) for (key, method), trials in groups.items()]
-    order, methods = list(PRESETS), list(METHODS.values())
+    order, methods = list(PRESETS), list(METHODS)
 
     def rank(one: Experiment) -> tuple:
         first = one.label.split()[0]
@@ -233,7 +223,7 @@ def grouped(key: str, method: str, trials: list[Trial]) -> Experiment:
     preset, label, results = named(run, method)
     return Experiment(
         key=key,
-        system=system_of(run),
+        system=run.system,
         method=method,
         label=label,
         preset=preset,
@@ -271,7 +261,7 @@ def nearest_preset(options: dict[str, Any], method: str) -> tuple[str, list[str]
     best: tuple[int, bool] = (NEAR + 1, False)
     found: tuple[str, list[str]] = ("", [])
     for name, published in options_of_presets().items():
-        if not {method, PARTNERS.get(method)} & set(published.methods):
+        if not {method, partner_of(method)} & set(published.methods):
             continue
         others = [key for key, value in published.options.items() if own.get(key, value) != value]
         distance = len(others), method not in published.methods
@@ -288,7 +278,11 @@ class Published(NamedTuple):
     epochs: int
 
 
-parser = functools.cache(build_parser)
+class Sizes(NamedTuple):
+    """What `System.settle` reads of a data set."""
+
+    shape: tuple[int, ...]
+    n_classes: int
 
 
 @functools.cache
@@ -297,23 +291,21 @@ def options_of_presets() -> dict[str, Published]:
     found = {}
     for name in PRESETS:
         args = parse(["--preset", name])
-        if args.network_type:  # the size of new links follows from those of the layers
-            fit_to_data(parser(), args, (args.size_tab[-1],), args.size_tab[0])
+        if args.size_tab and not args.C_tab:  # from its sizes other options may follow
+            args = fitted(args, Sizes((args.size_tab[-1],), args.size_tab[0]))
         found[name] = Published(shape(recorded_options(args)), methods_of(args), args.epochs)
     return found
 
 
 def unusual(run: Run) -> list[str]:
     """The data set of a run, and its options that are not the defaults of its system."""
-    plain = vars(parser().parse_args([]))
+    plain = vars(build_parser().parse_args([]))
     chosen = {name: run.options[name] for name in (*SELECTING, "dataset")}
-    usual = argparse.Namespace(**plain | chosen)
-    settle_defaults(usual, run.system)
+    args = argparse.Namespace(**plain | chosen)
+    usual = vars(args) | defaults_for(args, run.system)
     names = [name for name in shape(run.options) if name in plain and name != "dataset"]
     return ["dataset"] + [
-        name
-        for name in names
-        if run.options[name] != (plain if name in SELECTING else vars(usual))[name]
+        name for name in names if run.options[name] != (plain if name in SELECTING else usual)[name]
     ]
 
 
@@ -323,5 +315,8 @@ def words_for(options: dict[str, Any], names: list[str]) -> str:
     for name in names:
         value = options[name]
         short = float(f"{value:.4g}") if isinstance(value, float) else value
-        words += words_of(parser(), {name: short}) or ["without", spelling(parser(), name)]
+        words += words_of(build_parser(), {name: short}) or [
+            "without",
+            build_parser().spelling(name),
+        ]
     return " ".join(words).replace("=", " ")

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paperResults import paper_results
 from plotFunctions import positions
-from presets import PRESETS
 from report.experiments import Experiment, Trial, unusual, words_for
 from report.reader import Graph, Plan, Run, spread_of, thinned
+from systems import PRESETS
+from systems.papers import paper_results
 
 COLOURS = {"EP": 0, "BPTT": 1, "DEEP": 0, "asymEP": 2, "BrainProp": 0, "EBP": 1}
 PAPER_COLOURS = {0: 3, 1: 4, 2: 3}  # of its figures beside a line of ours
@@ -300,7 +300,7 @@ def learning(methods: list[Experiment]) -> FigureGroup:
     first = methods[0]
     folder = first.counted[0].run.folder
     lines = [line for one in methods for line in curves(one)]
-    accuracy = first.system == "brainprop"
+    accuracy = first.system.shown_as == "accuracy"
     label = "accuracy (%)" if accuracy else error_label(first)
     charts = [chart_of(first.label, lines, "epoch", label)]
     captions = ["Band: one standard deviation over the seeds."] * any(
@@ -341,7 +341,7 @@ def curves(one: Experiment) -> list[Line]:
     epochs = column(one.counted[0], "epoch", length)
     lines = []
     for kind, table in tables.items():
-        table = 100 - table if one.system == "brainprop" else table
+        table = 100 - table if one.system.shown_as == "accuracy" else table
         mean, band = table.mean(0), {}
         if len(table) > 1:
             std = table.std(0, ddof=1)

@@ -22,14 +22,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from commandLine import UNUSED_BY_ACTION, methods_of, system
+from commandLine import Settings, build_parser, methods_of
 from errors import RunError
 from gradientMatching import Agreement, Settling
 from networks.base import Schedule
-from networks.brainprop import ARCHITECTURES
-from options import METHODS, build_parser
+from options import ALIASES
 from plotFunctions import best_network, neuron_kinds
 from runFolder import METRICS, PLAN
+from systems import system_of
+from systems.base import System
 
 RUN_FILES = {"hyperparameters.json", "hyperparameters.txt", "metrics.csv", "results.npz"}
 RUN_FILES |= {"checkpoint.pt"}
@@ -62,7 +63,7 @@ class Run(NamedTuple):
     folder: Path
     title: str
     options: dict[str, Any]  # all of them, those that the record does not have by default
-    system: str  # as `commandLine.system` calls it
+    system: System
     command: str
     commit: str
     machine: str  # with device, threads and versions
@@ -160,6 +161,8 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
     """
     record = read_record(folder / "hyperparameters.json")
     options = defaults | record["options"]
+    method = options["training_method"]
+    options["training_method"] = ALIASES.get(method, method)
     kind, methods = described(options)
     rows: dict[str, list[dict[str, float]]] = {}
     reason, arrays = "", {}
@@ -198,18 +201,18 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def described(options: dict[str, Any]) -> tuple[str, list[str]]:
+def described(options: dict[str, Any]) -> tuple[System, list[str]]:
     """System and methods of recorded options, which are checked as far as the report needs them."""
     for name in ("seed", "threads", "num_net", "device_label", "epochs", "patience"):
         optional = name in ("epochs", "patience") and options[name] is None
         if not optional and not isinstance(options[name], int):
             raise ValueError(f"hyperparameters.json: {name} is {options[name]!r}, not a number")
-    known = {"training_method": METHODS, "architecture": (None, *ARCHITECTURES)}
-    for name, values in (known | {"action": UNUSED_BY_ACTION}).items():
-        if options[name] not in values:
-            raise ValueError(f"hyperparameters.json: {name} {options[name]!r} is unknown")
-    args = argparse.Namespace(**options)
-    return system(args), methods_of(args)
+    for action in build_parser()._actions:
+        value = options.get(action.dest)
+        if action.choices and value is not None and value not in action.choices:
+            raise ValueError(f"hyperparameters.json: {action.dest} {value!r} is unknown")
+    system = system_of(argparse.Namespace(**options))
+    return system, methods_of(Settings(**options, system=system))
 
 
 def read_metrics(path: Path, methods: list[str]) -> tuple[dict[str, list[dict[str, float]]], str]:

@@ -17,17 +17,15 @@ import os
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from errors import RunError
 from gradientMatching import Settling
-from paperResults import MARKS, PaperResult, paper_results, sentence
 from report.experiments import (
     Experiment,
     Spread,
     Trial,
     experiments_of,
-    system_of,
     unusual,
     words_for,
 )
@@ -35,6 +33,9 @@ from report.figures import Budget, figures_of
 from report.page import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
 from report.reader import Findings, Problem, Run, read_results
 from runFolder import write_whole
+from systems import SYSTEMS
+from systems.base import Measure, System
+from systems.papers import MARKS, PaperResult, paper_results, sentence
 
 NOTHING = "-"
 CSV_COLUMNS = ["system", "experiment", "method", "measure", "unit", "paper", "paper_std"]
@@ -43,61 +44,9 @@ CSV_COLUMNS += ["epochs", "asked", "finished", "seconds_per_epoch", "seconds", "
 CSV_COLUMNS += ["folders", "command"]
 
 
-class Measure(NamedTuple):
-    """A column of a table."""
-
-    name: str  # in paperResults.csv and of `Trial.measured`
-    title: str
-    unit: str | None = None  # None: that of the run's errors
-    digits: int = 2
-
-
-ERRORS = (Measure("test_error", "Test error"), Measure("train_error", "Training error"))
-DIRECTED = (
-    Measure("learnt", "Learnt at the end", "%", 0),
-    Measure("ever_learnt", "Learnt at some epoch", "%", 0),
-    Measure("learnt_epoch", "Epoch of learning, median", "", 0),
-    Measure("mse", "MSE at the end", "", 4),
-    Measure("test_error", "Wrong answers", "%"),
-    Measure("sparsity", "Sparsest that learnt", "%"),
-    Measure("mean_sparsity", "Sparsity, mean", "%"),
-    Measure("stable", "Stable", "%", 0),
-)
-
-
-class System(NamedTuple):
-    """A section of the report."""
-
-    title: str
-    paper: str
-    measures: tuple[Measure, ...]
-
-
-SYSTEMS = {  # by their names in paperResults.csv
-    "ernoult": System("Layered equilibrium propagation", "Ernoult et al. 2019", ERRORS),
-    "gammell": System(
-        "Equilibrium propagation with layer-skipping connections",
-        "Gammell et al. 2021",
-        (*ERRORS, Measure("log_spread", "Spread of corrections, decades", "decades")),
-    ),
-    "deep": System(
-        "Directed equilibrium propagation (DEEP)", "Tristany Farinha et al. 2020", DIRECTED
-    ),
-    "asymEP": System(
-        "Asymmetric equilibrium propagation",
-        "Scellier et al. 2018; figures: Tristany Farinha et al. 2020",
-        DIRECTED,
-    ),
-    "brainprop": System(
-        "BrainProp beside error backpropagation",
-        "Pozzi et al. 2020",
-        (
-            Measure("test_accuracy", "Test accuracy", "%"),
-            Measure("train_accuracy", "Training accuracy", "%"),
-            Measure("epochs", "Best epoch", "", 1),
-        ),
-    ),
-}
+def papers() -> dict[str, System]:
+    """The sections of the report, by their key in papers.csv, and a system that speaks for each."""
+    return {system.paper_key: system for system in SYSTEMS}
 
 
 def write_report(folders: list[Path], now: datetime.datetime | None = None) -> list[Path]:
@@ -157,7 +106,7 @@ class Writer:
 
     def page(self, folders: list[Path], now: datetime.datetime) -> Page:
         found = self.found
-        sections = [s for key in SYSTEMS if (s := self.section(key))]
+        sections = [s for key in papers() if (s := self.section(key))]
         n_keys = len({one.key for one in self.experiments})
         others = sum(run.options["action"] != "train" for run in found.runs)
         parts = [f"{len(found.runs)} run folders", f"{n_keys} experiments"]
@@ -180,11 +129,11 @@ class Writer:
 
     def section(self, key: str) -> Section | None:
         """The section of a system, or None if nothing of it was run."""
-        own = [one for one in self.experiments if one.system == key]
+        own = [one for one in self.experiments if one.system.paper_key == key]
         measured = [
             run
             for run in self.found.runs
-            if run.options["action"] != "train" and system_of(run) == key
+            if run.options["action"] != "train" and run.system.paper_key == key
         ]
         if not own and not measured:
             return None
@@ -196,8 +145,8 @@ class Writer:
         general = [row for row in paper_results() if (row.system, row.experiment) == (key, "all")]
         return Section(
             anchor=key,
-            title=SYSTEMS[key].title,
-            paper=SYSTEMS[key].paper,
+            title=papers()[key].title,
+            paper=papers()[key].reference,
             said=sentence(general) if general else "",
             table=table,
             sources=sources,
@@ -209,7 +158,7 @@ class Writer:
 
     def table(self, key: str, own: list[Experiment], sources: list[str]) -> Table:
         """The paper's figures beside ours, a row per experiment and method."""
-        measures = SYSTEMS[key].measures
+        measures = papers()[key].measures
         paired = {m.name for m in measures if is_reported(key, m.name)}
         columns = [Column("Experiment"), Column("Method")]
         columns += [Column(m.title, m.name in paired) for m in measures]
@@ -363,7 +312,7 @@ def states(one: Experiment) -> list[tuple[Trial, str]]:
 def outcome(one: Experiment, trial: Trial) -> str:
     """The first measure of a run, and after how many epochs."""
     values = trial.measured(trial.done)
-    measure = next(m for m in SYSTEMS[one.system].measures if m.name in values)
+    measure = next(m for m in one.system.measures if m.name in values)
     text = shown(Spread(values[measure.name], math.nan, 1, 1), measure, one.unit)
     return f"{measure.title.lower()} {text} after {trial.done} epochs"
 
@@ -387,10 +336,10 @@ def csv_of(experiments: list[Experiment], writer: Writer) -> str:
     for one in experiments:
         runs = [trial.run for trial in one.counted]
         per_epoch, total = one.seconds()
-        about = {"system": one.system, "experiment": one.label, "method": one.method}
+        about = {"system": one.system.paper_key, "experiment": one.label, "method": one.method}
         about |= {"epochs": one.epoch, "asked": one.asked, "finished": one.finished}
         about |= {"seconds_per_epoch": per_epoch, "seconds": total} | writer.origin(runs)
-        for measure in SYSTEMS[one.system].measures:
+        for measure in one.system.measures:
             spread = one.spread(measure.name)
             if not spread.n:
                 continue
@@ -399,9 +348,11 @@ def csv_of(experiments: list[Experiment], writer: Writer) -> str:
             row |= {"measured": number(spread.mean), "std": number(spread.std)}
             table.writerow(about | row | reported_columns(one, one.reported(measure.name)))
     for run in writer.found.runs:
-        about = {"system": system_of(run), "experiment": label_of(run), "n": 1} | writer.origin(
-            [run]
-        )
+        about = {
+            "system": run.system.paper_key,
+            "experiment": label_of(run),
+            "n": 1,
+        } | writer.origin([run])
         for name, mean, std in mismatches(run):
             measured = {"measured": number(mean), "std": number(std)}
             table.writerow(about | {"measure": f"relative RMSE of {name}"} | measured)

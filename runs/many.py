@@ -9,7 +9,6 @@ A folder `Runs-<n>` holds the runs, runs.json (what each is), summary.csv and su
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
 import itertools
@@ -26,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from commandLine import is_many, parse, typed_options
+from commandLine import Settings, expanded, is_many, parse, typed_options
 from errors import RunError, Stopped
-from options import build_parser, option_name
+from options import option_name
 from runFolder import PLAN, RunFolder, createPath, write_rows, write_whole
 from runs.launch import (
     DONE,
@@ -47,7 +46,7 @@ from runs.launch import (
     status_of,
     words_of_one,
 )
-from runs.one import device_name, draw_figures, load_data, model_name, shows_progress
+from runs.one import device_name, draw_figures, load_data, shows_progress
 
 WHERE = {"--jobs", "--backend", "--scheduler"}
 ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}
@@ -312,7 +311,7 @@ def spread_of(values: list[float]) -> str:
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
-def run_many(args: argparse.Namespace, argv: list[str]) -> None:
+def run_many(args: Settings, argv: list[str]) -> None:
     """Run the action for every seed and swept value, each in a folder of its own."""
     runs, more = runs_of(args, argv)
     first, *_ = [parse([*run.words, *more]) for run in runs]
@@ -337,13 +336,13 @@ def run_many(args: argparse.Namespace, argv: list[str]) -> None:
         raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")
 
 
-def runs_of(args: argparse.Namespace, argv: list[str]) -> tuple[list[Run], list[str]]:
+def runs_of(args: Settings, argv: list[str]) -> tuple[list[Run], list[str]]:
     """The runs that a command line stands for, and the options that it adds to planned ones.
 
     Each has one thread unless --threads says otherwise, since sums depend on their number: what
     comes out is the same however many runs there are at a time.
     """
-    words = split_words(build_parser().same_spelling(argv), ASK_FOR_MANY)[1]
+    words = split_words(expanded(argv), ASK_FOR_MANY)[1]
     if args.resume:
         return read_plan(args.resume), words
     if not args.threads:
@@ -353,7 +352,7 @@ def runs_of(args: argparse.Namespace, argv: list[str]) -> tuple[list[Run], list[
 
 
 @contextlib.contextmanager
-def hands(args: argparse.Namespace) -> Iterator[tuple[HandOut, str]]:
+def hands(args: Settings) -> Iterator[tuple[HandOut, str]]:
     """How runs are handed out (workers.results_of), and a word to people about it."""
     if args.backend == "loky":
         where = f"{args.jobs} at a time on {os.cpu_count()} core(s)"
@@ -365,18 +364,20 @@ def hands(args: argparse.Namespace) -> Iterator[tuple[HandOut, str]]:
         yield partial(on_cluster, client), where
 
 
-def new_group(first: argparse.Namespace, runs: list[Run]) -> Path:
+def new_group(first: Settings, runs: list[Run]) -> Path:
     """Take a folder for many runs, of which the first has these options, and write their plan."""
-    load_data(first)
-    folder = createPath(first.results_dir, model_name(first), device_name(first), "Runs")
+    first, _ = load_data(first)
+    folder = createPath(
+        first.results_dir, first.system.folder_name(first), device_name(first), "Runs"
+    )
     RunFolder(folder).copy_plotting()
     write_plan(folder, runs)
     return folder
 
 
-def print_commands(args: argparse.Namespace, argv: list[str]) -> None:
+def print_commands(args: Settings, argv: list[str]) -> None:
     """Print the commands that would be run, a line each."""
-    lines = [split_words(build_parser().same_spelling(argv), {"--dry-run"})[1]]
+    lines = [split_words(expanded(argv), {"--dry-run"})[1]]
     if is_many(args):
         runs, more = runs_of(args, argv)
         folder = args.resume or Path()

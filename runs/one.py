@@ -7,10 +7,7 @@ ACTIONS[args.action](args, argv)  # an action's third argument: its folder, of o
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import itertools
-import math
 import os
 import shlex
 import sys
@@ -21,7 +18,7 @@ import numpy as np
 import torch
 
 import plotFunctions
-from commandLine import fit_to_data, methods_of, recorded_options, system
+from commandLine import Settings, fitted, methods_of, recorded_options
 from datasets import (
     Dataset,
     Split,
@@ -40,99 +37,42 @@ from gradientMatching import (
     settling,
     table_of,
 )
-from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
+from netClasses import EquilibriumNetwork
 from netFunctions import Particles, epoch_order, evaluate, number, train
 from networks.base import Schedule
-from networks.brainprop import build_classifier, keep_freed_memory
-from networks.directed import DEEP, AsymmetricEP, DirectedNetwork, Plasticity
-from networks.directedReport import follow_angle, predictions, report
-from networks.smallWorld import SW_INTRA, SmallWorldEP, wire_up
-from options import build_parser
-from parallel import ALONE, Team, first_of_all, form_team, join, launched, local_rank
+from parallel import ALONE, Team, crowded, form_team, join, threads_for
 from report.tables import write_report
-from runFolder import RunFolder, createHyperparameterfile, createPath, read_checkpoint
-from scalars import Scalars
-from threads import crowded, threads_for
+from runFolder import RunFolder, Scalars, createHyperparameterfile, createPath, read_checkpoint
+from systems.base import System
+from torchrun import first_of_all, launched, local_rank
 
 
-def build_network(args: argparse.Namespace, shape: tuple[int, ...]) -> EquilibriumNetwork:
-    """The network that the options describe, with the weights that --seed stands for."""
-    common = {"activation": args.activation_function, "dt": args.dt, "seed": args.seed}
-    builders = {
-        "energy-based": lambda: EPcont(
-            args.size_tab, clamp=not args.no_clamp, exact_output=args.exact_output, **common
-        ),
-        "toy": lambda: toyEPcont(args.size_tab, clamp=not args.no_clamp, **common),
-        "prototypical": lambda: EPdisc(args.size_tab, **common),
-        "convolutional": lambda: convEP(
-            args.size_tab,
-            args.C_tab,
-            shape[1:],
-            Fconv=args.Fconv,
-            Fpool=args.Fpool,
-            padding=args.padding,
-            **common,
-        ),
-        "small-world": lambda: SmallWorldEP(
-            wire_up(args.size_tab, args.bypass_p or 0.0, args.network_type == SW_INTRA, args.seed),
-            args.bypass_mag,
-            args.dt,
-            args.seed,
-        ),
-        "directed": lambda: build_directed(args, shape),
-        "feedforward": lambda: build_classifier(
-            args.architecture, shape, args.n_out, args.seed, args.epsilon
-        ),
-    }
+def build_network(args: Settings, data: Dataset) -> EquilibriumNetwork:
+    """The network that the options describe, with the weights that --seed stands for.
+
+    Raises:
+        RunError: sizes that do not fit each other.
+    """
     try:
-        net = builders[system(args)]().to(device_of(args), getattr(torch, args.dtype))
-    except ValueError as error:  # sizes that do not fit each other
+        net = args.system.build(args, data).to(device_of(args), getattr(torch, args.dtype))
+    except ValueError as error:
         raise RunError(str(error)) from None
     if args.compile:
         net.compile_steps()
     return net
 
 
-def build_directed(args: argparse.Namespace, shape: tuple[int, ...]) -> DirectedNetwork:
-    """The directed networks that the options describe, all with their own weights."""
-    rule = Plasticity(
-        dt_W=args.dt_W,
-        beta_0=args.beta_0,
-        beta_1=args.beta_1,
-        sign=args.sign,
-        regularized=args.regularized,
-        reg_W=args.reg_W,
-        sparse=args.sparse,
-        tol_W=args.tol_W,
-        temp=args.temp,
-    )
-    return {"DEEP": DEEP, "asymEP": AsymmetricEP}[args.training_method](
-        math.prod(shape),
-        args.N_H if args.layered else args.N_H[0],
-        args.n_out,
-        layered=args.layered,
-        n_nets=args.num_net,
-        seed=args.seed,
-        dt=args.dt,
-        stop=args.stop,
-        plasticity=rule,
-        std=args.init_std,
-        highest_start=args.init_state,
-        dtype=getattr(torch, args.dtype),
-    )
-
-
-def device_of(args: argparse.Namespace) -> torch.device:
+def device_of(args: Settings) -> torch.device:
     """The device asked for; of the processes of torchrun each one has a GPU of its own."""
     if args.device_label < 0:
         return torch.device("cpu")
     return torch.device(f"cuda:{local_rank() if launched() else args.device_label}")
 
 
-def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
+def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
     rates = args.lr_tab or []
-    if len(rates) == 1 and system(args) != "feedforward":
-        rates = rates * len(net.synapses)
+    if len(rates) == 1:
+        rates = rates * net.n_rates
     whole = sys.maxsize  # batch size of directed networks, which are taught all patterns at once
     return Schedule(
         T=args.T,
@@ -153,23 +93,8 @@ def schedule_of(args: argparse.Namespace, net: EquilibriumNetwork) -> Schedule:
     )
 
 
-def model_name(args: argparse.Namespace) -> str:
-    """Folder of the runs of a kind of network, such as ep_disc_2hidden."""
-    if system(args) == "feedforward":
-        return f"brainprop_{args.architecture}"
-    if system(args) == "directed":
-        kind = "layered_" if args.layered else ""
-        return f"{args.training_method.lower()}_{kind}{'-'.join(map(str, args.N_H))}hidden"
-    if args.network_type:
-        return f"ep_{args.network_type}_{len(args.size_tab) - 2}hidden"
-    if args.C_tab:
-        return f"ep_conv_{len(args.C_tab) - 1}conv_{len(args.size_tab)}fc"
-    kind = {"energy-based": "ep_cont", "toy": "ep_toy", "prototypical": "ep_disc"}[system(args)]
-    return f"{kind}_{len(args.size_tab) - 2}hidden"
-
-
-def load_data(args: argparse.Namespace) -> Dataset:
-    """The data set, with the options that depend on its sizes settled and checked."""
+def load_data(args: Settings) -> tuple[Settings, Dataset]:
+    """The data set, and the settings with what follows from its sizes."""
     device = device_of(args)
     if args.dataset == "random":
         data = random_dataset(args.size_tab[-1], args.size_tab[0], args.seed, device)
@@ -181,34 +106,22 @@ def load_data(args: argparse.Namespace) -> Dataset:
         data = some_of(data, args.train_samples, args.seed)
     if args.validation and args.validation != "test" and args.action == "train":
         data = hold_out(data, float(args.validation), args.seed)
-    args.n_out = data.n_classes
-    fit_to_data(build_parser(), args, data.shape, data.n_classes)
-    settle_threads(args, data)
-    return data
+    return with_threads(fitted(args, data), data), data
 
 
-def settle_threads(args: argparse.Namespace, data: Dataset) -> None:
+def with_threads(args: Settings, data: Dataset) -> Settings:
     """Set the number of threads; 0, torch's choice, is left as it is."""
     if not args.threads and args.device_label < 0:
-        args.threads = threads_for(multiplications(args, data))
+        args = args.changed(threads=threads_for(args.system.multiplications(args, data)))
     if args.threads:
         torch.set_num_threads(args.threads)
+    return args
 
 
-def multiplications(args: argparse.Namespace, data: Dataset) -> float:
-    """About how many a step of the dynamics takes; infinitely many without dynamics."""
-    if system(args) == "directed":
-        neurons = math.prod(data.shape) + sum(args.N_H) + data.n_classes
-        return args.num_net * len(data.train) * neurons**2
-    if system(args) in ("feedforward", "convolutional"):
-        return math.inf
-    return args.batch_size * sum(n * m for n, m in itertools.pairwise(args.size_tab[:-1]))
-
-
-def run_training(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
+def run_training(args: Settings, argv: list[str], place: Path | None = None) -> None:
     checkpoint = read_checkpoint(args.resume / "checkpoint.pt") if args.resume else None
-    data = load_data(args)
-    nets = {method: build_network(args, data.shape) for method in methods_of(args)}
+    args, data = load_data(args)
+    nets = {method: build_network(args, data) for method in methods_of(args)}
     team = form_team(device_of(args))
     if not team.alone and (args.tol or args.stop):
         raise RunError(
@@ -233,8 +146,8 @@ def run_training(args: argparse.Namespace, argv: list[str], place: Path | None =
         if args.tensorboard and not team.rank:
             watch = Scalars(run.path, checkpoint["progress"]["epoch"] if checkpoint else 1).add
         train(nets, data, schedule, run, options, checkpoint, not shows_progress(args), watch)
-        if system(args) == "directed" and not team.rank:
-            report_on_directed(nets, data, schedule, run)
+        if not team.rank:
+            finish(args.system, nets, data, schedule, run)
     except Stopped as stop:
         raise Stopped(stop.signal_number, f"{stop}; {how_to_go_on(run.path, team)}") from None
     except LostProcess as error:
@@ -250,19 +163,17 @@ def how_to_go_on(folder: Path, team: Team = ALONE) -> str:
     return f"go on with: {start} {shlex.join(['main.py', '--resume', str(folder)])}"
 
 
-def report_on_directed(nets: dict, data: Dataset, schedule: Schedule, run: RunFolder) -> None:
-    """Add to the results what the trained networks are like, and print it."""
-    progress = read_checkpoint(run.path / "checkpoint.pt")["progress"]
-    arrays, texts = run.read_arrays(), []
-    for method, net in nets.items():
+def finish(system: System, nets: dict, data: Dataset, schedule: Schedule, run: RunFolder) -> None:
+    """Add to the results what the trained networks of a system are like, and print it."""
+    for net in nets.values():
         join(net, ALONE)
-        plan = dataclasses.replace(schedule, epoch=schedule.epochs + 1)  # a start of its own
-        found, text = report(net, data.train, plan, progress["history"].get(method, {}))
-        arrays |= {f"{method}_{name}": values for name, values in found.items()}
-        texts.append(text)
-    run.write_arrays(arrays)
-    run.write_text("report.txt", "\n".join(texts))
-    print("".join(texts), end="", flush=True)
+    history = read_checkpoint(run.path / "checkpoint.pt")["progress"]["history"]
+    found, text = system.finish(nets, data, schedule, history)
+    if found:
+        run.write_arrays(run.read_arrays() | found)
+    if text:
+        run.write_text("report.txt", text)
+        print(text, end="", flush=True)
 
 
 def warn_of_memory(nets: dict, data: Dataset, schedule: Schedule) -> None:
@@ -306,7 +217,7 @@ def draw_figures(path: Path) -> None:
 
 
 def new_run(
-    args: argparse.Namespace, argv: list[str], title: str, place: Path | None, part: str = ""
+    args: Settings, argv: list[str], title: str, place: Path | None, part: str = ""
 ) -> RunFolder:
     """Take a folder and write down what is going to be run.
 
@@ -319,24 +230,26 @@ def new_run(
         if part:
             run.path.mkdir(exist_ok=True)
     else:
-        run = RunFolder(createPath(args.results_dir, model_name(args), device_name(args)))
-    title = f"{title}, {system(args)} network, {args.dataset}"
+        run = RunFolder(
+            createPath(args.results_dir, args.system.folder_name(args), device_name(args))
+        )
+    title = f"{title}, {args.system.name} network, {args.dataset}"
     createHyperparameterfile(run.path, title, recorded_options(args), ["main.py", *argv])
     run.copy_plotting()
     return run
 
 
-def loaded_networks(args: argparse.Namespace, data: Dataset) -> dict[str, EquilibriumNetwork]:
+def loaded_networks(args: Settings, data: Dataset) -> dict[str, EquilibriumNetwork]:
     """The networks of a checkpoint by method, or without --load one with initial weights."""
     if not args.load:
-        return {"initial weights": build_network(args, data.shape)}
+        return {"initial weights": build_network(args, data)}
     state, nets = read_checkpoint(args.load), {}
     kept = list(state["weights"].items())
     kept += [
         (f"{method}, best epoch", weights) for method, weights in state.get("best", {}).items()
     ]
     for name, weights in kept:
-        nets[name] = build_network(args, data.shape)
+        nets[name] = build_network(args, data)
         try:
             nets[name].load_state_dict(weights)
         except RuntimeError:
@@ -349,7 +262,7 @@ def part_of(nets: dict, name: str) -> str:
     return name if len(nets) > 1 else ""
 
 
-def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Particles]:
+def stored_particles(args: Settings, data: Dataset) -> dict[str, Particles]:
     """By method, where the free phases of the test data ended; none for other data."""
     if not args.persistent:
         return {}
@@ -360,15 +273,13 @@ def stored_particles(args: argparse.Namespace, data: Dataset) -> dict[str, Parti
     return found
 
 
-def run_evaluation(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
-    data = load_data(args)
+def run_evaluation(args: Settings, argv: list[str], place: Path | None = None) -> None:
+    args, data = load_data(args)
     particles, nets = stored_particles(args, data), loaded_networks(args, data)
     for name, net in nets.items():
         method, plan = name.split(",")[0], schedule_of(args, net)
-        if system(args) == "directed":
-            plan = dataclasses.replace(plan, epoch=args.epochs + 1)
-            print(predictions(net, data.test, plan))
-            print(report(net, data.test, plan, {})[1], end="")
+        plan = dataclasses.replace(plan, epoch=args.epochs + 1)  # a start of its own
+        print(args.system.describe(net, data, plan), end="")
         result = evaluate(net, data.test, plan, method, particles.get(method))
         of = f" of {len(data.test)} samples" if data.unit == "%" else f" ({data.unit})"
         print(
@@ -386,19 +297,16 @@ def run_evaluation(args: argparse.Namespace, argv: list[str], place: Path | None
             run.write_measures(name, {"test_error": result.error, "loss": result.loss})
 
 
-def run_curves(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
-    data = load_data(args)
+def run_curves(args: Settings, argv: list[str], place: Path | None = None) -> None:
+    args, data = load_data(args)
     nets = loaded_networks(args, data)
     for name, net in nets.items():
         title = f"EP against BPTT step by step, {name}"
         run = new_run(args, argv, title, place, part_of(nets, name))
         print(f"results in {run.path}", flush=True)
         started = time.perf_counter()
-        one = first_network(net, args, data.shape)
-        arrays, text = match_gradients(one, data.train, args, not shows_progress(args))
-        if system(args) == "directed":
-            cosine = follow_angle(net, data.train, schedule_of(args, net), args.epochs)
-            arrays[f"{args.training_method}_angle"] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+        arrays, text = match_gradients(net.first(), data.train, args, not shows_progress(args))
+        arrays |= args.system.more_curves(net, data, schedule_of(args, net), args.epochs)
         text += f"{time.perf_counter() - started:.1f} s\n"
         run.write_arrays(arrays)
         run.write_text("curves.txt", text)
@@ -406,17 +314,6 @@ def run_curves(args: argparse.Namespace, argv: list[str], place: Path | None = N
         print(text, end="", flush=True)
         if place is None:
             draw_figures(run.path)
-
-
-def first_network(
-    net: EquilibriumNetwork, args: argparse.Namespace, shape: tuple[int, ...]
-) -> EquilibriumNetwork:
-    """The network itself, or the first of a batch of directed ones: curves are of one network."""
-    if system(args) != "directed":
-        return net
-    alone = build_network(argparse.Namespace(**vars(args) | {"num_net": 1}), shape)
-    alone.take(net, 0)
-    return alone
 
 
 def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
@@ -432,14 +329,14 @@ def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
     return arrays, f"{sentence}\n{table_of(arrays)}\n"
 
 
-def run_receipe(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
-    data = load_data(args)
+def run_receipe(args: Settings, argv: list[str], place: Path | None = None) -> None:
+    args, data = load_data(args)
     split = data.train
     order = epoch_order(args.seed, 0, len(split), split.x.device)
     nets = loaded_networks(args, data)
     for name, net in nets.items():
         found = receipe(
-            first_network(net, args, data.shape),
+            net.first(),
             split,
             args.T,
             args.Kmax,
@@ -459,26 +356,24 @@ def run_receipe(args: argparse.Namespace, argv: list[str], place: Path | None = 
         print(f"{text}results in {run.path}")
 
 
-def device_name(args: argparse.Namespace) -> str:
+def device_name(args: Settings) -> str:
     return "cpu" if args.device_label < 0 else f"cuda{args.device_label}"
 
 
-def shows_progress(args: argparse.Namespace) -> bool:
+def shows_progress(args: Settings) -> bool:
     return not args.quiet and sys.stderr.isatty() and first_of_all()
 
 
-def prepare(args: argparse.Namespace) -> None:
+def prepare(args: Settings) -> None:
     """Set up this process for a run."""
     if args.device_label >= torch.cuda.device_count():
         raise RunError(
             f"--device-label {args.device_label}: this machine has "
             f"{torch.cuda.device_count()} CUDA device(s), counted from 0; -1 is the CPU"
         )
-    if system(args) == "feedforward" and args.device_label < 0:
-        keep_freed_memory()
 
 
-def run_report(args: argparse.Namespace, argv: list[str], place: Path | None = None) -> None:
+def run_report(args: Settings, argv: list[str], place: Path | None = None) -> None:
     for path in write_report(args.folders or [args.results_dir]):
         print(path)
 

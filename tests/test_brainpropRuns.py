@@ -7,12 +7,12 @@ import pytest
 import torch
 from test_commandLine import fails, options
 
-import presets
 from datasets import hold_out, load_dataset
 from errors import DataError
 from netFunctions import Schedule, evaluate, train
 from networks.brainprop import build_classifier
 from runFolder import RunFolder, read_checkpoint
+from systems.brainprop import BRAINPROP
 
 RUN = ["--dataset", "digits", "--architecture", "conv", "--batch-size", 64, "--threads", 1]
 
@@ -134,7 +134,7 @@ def test_the_published_command_line_runs_and_loads(tmp_path, capsys):
 
 
 def test_the_presets_are_the_papers_pairs():
-    assert len(presets.BRAINPROP) == 10
+    assert len(BRAINPROP.presets) == 10
     args = options("--preset brainprop-cifar10-deep")
     assert (args["dataset"], args["architecture"]) == ("cifar10", "deep")
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import commandLine
-import presets
+import systems
 from runFolder import FORMAT
 
 README_TRAIN = {  # every `--action train` command of the published README, word for word
@@ -43,7 +43,7 @@ def test_published_commands_mean_what_they_say(row):
     changed = {name for name in args if args[name] != same[name]} - {"preset"}
     expected = {"P-1h": {"T", "Kmax"}, "EB-1h": {"benchmark", "lr_tab"}, "EB-2h": {"benchmark"}}
     assert changed == expected.get(row, set())
-    assert bool(presets.PRESETS[row].differs) is bool(changed)
+    assert bool(systems.PRESETS[row].differs) is bool(changed)
 
 
 @pytest.mark.parametrize("row", ["EB-1h", "EB-2h"])
@@ -107,7 +107,7 @@ def test_list_presets_names_each_with_the_papers_figure(capsys):
         commandLine.parse(["--list-presets"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for name, preset in presets.PRESETS.items():
+    for name, preset in systems.PRESETS.items():
         assert f"\n{name}\n" in "\n" + text and preset.options in text and preset.reported in text
 
 

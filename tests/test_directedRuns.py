@@ -9,12 +9,13 @@ import pytest
 import torch
 from test_commandLine import fails, options
 
-import presets
 from datasets import LOGIC, load_dataset, one_hot
 from netFunctions import Schedule
 from networks.directed import DEEP, learn_by_directed
 from networks.directedReport import decision_map, first_epoch, report
 from runFolder import read_checkpoint
+from systems.directed import ASYMMETRIC
+from systems.directed import DEEP as DEEP_SYSTEM
 
 FAST = ["--T", 100, "--Kmax", 60, "--dt", 0.25, "--beta", 2, "--dt_W", 10, "--threads", 1]
 RUN = ["--training-method", "DEEP", "--dataset", "or", "--num_net", 4, "--epochs", 30, *FAST]
@@ -184,7 +185,7 @@ def test_published_defaults_and_names():
     assert (named["T"], named["Kmax"], named["epochs"]) == (7, 5, 3)
 
 
-@pytest.mark.parametrize("name", presets.DIRECTED)
+@pytest.mark.parametrize("name", [*DEEP_SYSTEM.presets, *ASYMMETRIC.presets])
 def test_every_preset_runs_with_its_steps_cut_down(name, tmp_path):
     words = ["--preset", name, "--T", 10, "--Kmax", 4, "--epochs", 2, "--num_net", 2]
     commands.call(*words, "--results-dir", tmp_path)

@@ -7,8 +7,8 @@ import sys
 import commands
 import pytest
 
-from paperResults import paper_results, results_of, sentence
-from presets import PRESETS, listing
+from systems import PRESETS, listing
+from systems.papers import paper_results, results_of, sentence
 
 SYSTEMS = {"ernoult", "gammell", "deep", "asymEP", "brainprop"}
 WORDS = {"seen", "seen-quoted", "derived", "memory", "not found"}
@@ -53,18 +53,19 @@ def test_every_preset_has_its_figures_in_the_table(name):
 
 
 def test_figures_are_typed_nowhere_else():
-    text = (commands.ROOT / "presets.py").read_text()
+    text = "".join(path.read_text() for path in (commands.ROOT / "systems").glob("*.py"))
     for row in paper_results():
         if row.std:
             assert f"{row.value} ± {row.std}" not in text
 
 
-def test_nothing_is_read_at_import():
-    code = "import presets, paperResults; print(paperResults.paper_results.cache_info().currsize)"
+def test_no_table_and_no_torch_is_read_at_import():
+    code = "import sys, systems; from systems.papers import paper_results; "
+    code += "print(paper_results.cache_info().currsize, 'torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=commands.ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "0\n"
+    assert done.stdout == "0 False\n"
 
 
 # README --------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ import pytest
 from commandLine import fit_to_data, parse, recorded_options
 from errors import RunError
 from options import build_parser
-from presets import PRESETS
 from report.experiments import experiments_of, options_of_presets
 from report.figures import Budget, Line, chart_of, figures_of, ticks
 from report.reader import read_results
 from report.tables import write_report
 from runFolder import METRICS, RunFolder
+from systems import PRESETS
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --T 30 --Kmax 10 --beta .1 --epochs 30"

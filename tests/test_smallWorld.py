@@ -11,7 +11,6 @@ import pytest
 import torch
 from test_commandLine import fails, options
 
-import presets
 from datasets import load_dataset
 from gradientMatching import free_trajectory
 from netClasses import EquilibriumNetwork
@@ -20,6 +19,7 @@ from networks.base import bptt_gradients, learn_by_ep
 from networks.smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
 from runFolder import read_checkpoint
 from runs import many as manyRuns
+from systems.smallWorld import SMALL_WORLD
 
 KINDS = ("MLFF", "SW_intra", "SW_no_intra")
 DTYPES = (torch.float64, torch.float32)
@@ -459,7 +459,7 @@ def test_curves_show_the_theorem_for_these_networks(kind, tmp_path, capsys):
 
 
 def test_the_presets_are_the_published_runs():
-    assert len(presets.LAYER_SKIPPING) == 15
+    assert len(SMALL_WORLD.presets) == 15
     args = options("--preset mnist_3layer_swni")
     assert (args["network_type"], args["bypass_p"], args["lr_tab"]) == ("SW_no_intra", 0.1, [0.02])
     assert (args["T"], args["Kmax"], args["dt"], args["beta_sign"]) == (500, 8, 0.5, "random")
@@ -468,7 +468,7 @@ def test_the_presets_are_the_published_runs():
     assert rates == [0.002, 0.008, 0.032, 0.128]  # from the output backwards
 
 
-@pytest.mark.parametrize("name", presets.LAYER_SKIPPING)
+@pytest.mark.parametrize("name", SMALL_WORLD.presets)
 def test_every_preset_runs_with_its_steps_cut_down(name, tmp_path):
     words = ["--preset", name, "--T", 3, "--Kmax", 2, "--epochs", 1, "--threads", 1]
     if "mnist" in name:

@@ -1,4 +1,4 @@
-"""What the papers report: paperResults.csv, the one place of these figures in the project.
+"""What the papers report: papers.csv, the one place of these figures in the project.
 
     results_of("EB-1h")            # rows of that experiment
     sentence(results_of("XOR"))    # the same for people
@@ -16,7 +16,7 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-TABLE = Path(__file__).resolve().parent / "paperResults.csv"
+TABLE = Path(__file__).resolve().parent / "papers.csv"
 MARKS = {"memory": "not confirmed", "derived": "derived"}
 
 

@@ -1,0 +1,76 @@
+"""The actions: what each does, and which of the shared options it reads.
+
+An option that an action does not read is refused where it is typed. What an action computes is in
+runs/one.py, which needs torch; this is only declared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DATA = {"dataset", "data_dir", "image_size", "grey"}
+MACHINE = {"device_label", "threads", "dtype"}
+MANY = {"trials", "sweep", "jobs", "backend", "scheduler"}
+ALWAYS = frozenset(  # they say what is done, or have no effect where there is nothing to show
+    {"action", "preset", "list_presets", "print_completion", "config", "dry_run", "quiet"}
+)
+
+
+class Action(NamedTuple):
+    """One of the things that the program does."""
+
+    name: str  # as --action calls it
+    about: str
+    reads: frozenset[str]  # shared options; a system may leave some out
+    teaches: bool = False  # reads what a system reads while it learns
+    compares: bool = False  # EP with BPTT, step by step
+    of_systems: bool = True  # reads the options of systems, too
+
+
+TRAIN = Action(
+    "train",
+    "teach a network",
+    frozenset(
+        DATA
+        | MACHINE
+        | MANY
+        | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
+        | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "persistent"}
+        | {"seed", "results_dir", "resume", "compile", "tol", "tensorboard"}
+    ),
+    teaches=True,
+)
+EVALUATE = Action(
+    "evaluate",
+    "test a checkpoint",
+    frozenset(
+        DATA
+        | MACHINE
+        | MANY
+        | {"test_batch_size", "dt", "T", "persistent", "seed", "load", "compile", "tol"}
+        | {"results_dir"}
+    ),
+)
+COMPARED = DATA | MACHINE | MANY | {"train_samples", "batch_size", "dt", "T", "Kmax", "beta"}
+COMPARED |= {"seed", "results_dir", "load", "compile"}
+PLOTCURVES = Action(
+    "plotcurves",
+    "EP's updates beside BPTT's gradients, step by step",
+    frozenset(COMPARED | {"curves", "save_full", "tol"}),
+    compares=True,
+)
+RECEIPE = Action(
+    "receipe",
+    "share of synapses where the signs of both agree",
+    frozenset(COMPARED | {"batches"}),
+    compares=True,
+)
+REPORT = Action(
+    "report",
+    "all results beside the papers' figures",
+    frozenset({"folders", "results_dir"}),
+    of_systems=False,
+)
+ACTIONS = {one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, EVALUATE, REPORT)}
+ACTIONS["recipe"] = RECEIPE
+ABOUT = {name: one.about if name == one.name else "" for name, one in ACTIONS.items()}

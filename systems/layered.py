@@ -1,0 +1,283 @@
+"""Layered equilibrium propagation, Ernoult et al. 2019: four kinds of network, one table."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from typing import Any
+
+from errors import UserError
+from options import Flag, positive_int
+from systems.base import MEASURING, Preset, System
+
+ACTIVATIONS = ("sigm", "tanh", "hardsigm")  # of netClasses.ACTIVATIONS
+NO_CLAMP = (
+    "BPTT by itself and --no-clamp: clamped to [0, 1], an output unit that starts below 0 passes "
+    "BPTT no gradient and may never learn its class; EP, whose nudge lifts it, learns best clamped"
+)
+EB_1H = "--size_tab 10 512 784 --epochs 30 --T 100 --Kmax 12 --beta 0.5 --dt 0.2 "
+EB_2H = (
+    "--size_tab 10 512 512 784 --lr_tab 0.01 0.1 0.4 --epochs 50 --T 400 --Kmax 40 --beta 0.5 "
+    "--dt 0.2 "
+)
+P_1H = "--discrete --size_tab 10 512 784 --lr_tab 0.04 0.08 --epochs 30 --beta 0.1 --benchmark "
+
+
+class Layered(System):
+    """A kind of network of the paper; all of them share a group of options."""
+
+    title = "Layered equilibrium propagation"
+    reference = "Ernoult et al. 2019"
+    paper_key = "ernoult"
+    selectors = frozenset({"discrete", "toymodel", "C_tab"})
+    structure = frozenset({"size_tab"})
+    folder = ""  # first part of the folder's name
+    rates: dict[int, list[float]] = {}  # the paper's (Table 1), by the number of synapse groups
+
+    def add_options(self, parser):
+        group = parser.group("layered EP", "names as in Ernoult et al. 2019")
+        if group is None:
+            return
+        group.add_argument(
+            "--size_tab",
+            type=positive_int,
+            nargs="+",
+            metavar="UNITS",
+            help="layer sizes from the output backwards; left out: 512 units between the data "
+            "set's ends (with --C_tab: one dense layer)",
+        )
+        group.add_argument("--discrete", action=Flag, help="prototypical setting")
+        group.add_argument("--toymodel", action=Flag, help="the fully connected toy model")
+        group.add_argument(
+            "--C_tab",
+            type=positive_int,
+            nargs="+",
+            metavar="CHANNELS",
+            help="channels from the classifier backwards: a convolutional network",
+        )
+        group.add_argument("--Fconv", type=positive_int, default=5, help="side of the filters")
+        group.add_argument(
+            "--Fpool", type=positive_int, default=2, help="side of the pooling windows"
+        )
+        group.add_argument("--padding", action=Flag, help="keep the size of a map")
+        group.add_argument(
+            "--activation-function",
+            choices=ACTIVATIONS,
+            default="sigm",
+            help="rho; with --network-type states are clipped to [0, 1] instead",
+        )
+        group.add_argument(
+            "--no-clamp",
+            action=Flag,
+            opposite="--clamp",
+            help="energy-based: do not keep states in [0, 1]",
+        )
+        group.add_argument(
+            "--exact-output",
+            action=Flag,
+            help="energy-based: rho' at the output layer too, which the published dynamics leaves "
+            "out",
+        )
+
+    def settle(self, args, data):
+        n_in = math.prod(data.shape)
+        sizes = args.size_tab or [data.n_classes, 512, n_in]
+        if sizes[-1] != n_in or len(sizes) < 2:
+            raise UserError(
+                f"--size_tab {' '.join(map(str, sizes))} must end in {n_in}, "
+                f"the inputs of {args.dataset}"
+            )
+        return self.with_rates(args, data, sizes, len(sizes) - 1)
+
+    def with_rates(
+        self, args: argparse.Namespace, data: Any, sizes: list[int], n_rates: int
+    ) -> dict[str, Any]:
+        """The sizes, checked, and for training the rates of so many synapse groups."""
+        if sizes[0] != data.n_classes:
+            raise UserError(
+                f"--size_tab starts with {sizes[0]}, {args.dataset} has {data.n_classes} outputs"
+            )
+        if args.action != "train":
+            return {"size_tab": sizes}
+        rates = args.lr_tab or self.rates_for(n_rates)
+        if rates is None:
+            raise UserError(f"--lr_tab must be given: this network has {n_rates} synapse groups")
+        if len(rates) not in (1, n_rates):
+            raise UserError(
+                f"--lr_tab has {len(rates)} values, this network has {n_rates} synapse groups: "
+                f"give one rate for all, or {n_rates} from the output backwards"
+            )
+        return {"size_tab": sizes, "lr_tab": rates}
+
+    def rates_for(self, n_rates: int) -> list[float] | None:
+        return self.rates.get(n_rates)
+
+    def folder_name(self, args):
+        return f"{self.folder}_{len(args.size_tab) - 2}hidden"
+
+    def multiplications(self, args, data):
+        sizes = args.size_tab[:-1]
+        return args.batch_size * sum(n * m for n, m in itertools.pairwise(sizes))
+
+
+def shared(args: argparse.Namespace) -> dict[str, Any]:
+    """What every kind of network is built with."""
+    return {"activation": args.activation_function, "dt": args.dt, "seed": args.seed}
+
+
+class EnergyBased(Layered):
+    name = "energy-based"
+    folder = "ep_cont"
+    owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output"})
+    defaults = {"dt": 0.2}
+    rates = {2: [0.05, 0.1], 3: [0.01, 0.1, 0.4]}
+
+    def is_meant(self, args):
+        return True  # of what is left
+
+    def build(self, args, data):
+        from netClasses import EPcont
+
+        return EPcont(
+            args.size_tab, clamp=not args.no_clamp, exact_output=args.exact_output, **shared(args)
+        )
+
+
+class Toy(Layered):
+    name = "toy"
+    folder = "ep_toy"
+    owns = frozenset({"size_tab", "toymodel", "activation_function", "no_clamp"})
+    defaults = {"dt": 0.2}
+    rates = {3: [0.05, 0.05, 0.1]}
+
+    def is_meant(self, args):
+        return args.toymodel
+
+    def defaults_of(self, args):
+        curves = {"dataset": "random"} if args.action in MEASURING else {}
+        chosen = args.dataset or curves.get("dataset")
+        return self.defaults | curves | ({"size_tab": [10, 50, 5]} if chosen == "random" else {})
+
+    def check(self, args, typed):
+        if args.size_tab and len(args.size_tab) != 3:
+            raise UserError(f"--size_tab has {len(args.size_tab)} sizes, the toy model has 3")
+
+    def with_rates(self, args, data, sizes, n_rates):
+        return super().with_rates(args, data, sizes, 3)
+
+    def build(self, args, data):
+        from netClasses import toyEPcont
+
+        return toyEPcont(args.size_tab, clamp=not args.no_clamp, **shared(args))
+
+
+class Prototypical(Layered):
+    name = "prototypical"
+    folder = "ep_disc"
+    owns = frozenset({"size_tab", "discrete", "activation_function"})
+    rates = {2: [0.04, 0.08], 3: [0.005, 0.05, 0.2], 4: [0.002, 0.01, 0.05, 0.2]}
+
+    def is_meant(self, args):
+        return args.discrete
+
+    def build(self, args, data):
+        from netClasses import EPdisc
+
+        return EPdisc(args.size_tab, **shared(args))
+
+
+class Convolutional(Layered):
+    name = "convolutional"
+    owns = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding", "activation_function"})
+    owns |= {"discrete"}  # which it is anyway
+    structure = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding"})
+    rates = {3: [0.015, 0.035, 0.15]}
+
+    def is_meant(self, args):
+        return args.C_tab is not None
+
+    def settle(self, args, data):
+        if len(data.shape) != 3:
+            raise UserError(f"--C_tab needs images, {args.dataset} has none")
+        if args.C_tab[-1] != data.shape[0]:
+            raise UserError(
+                f"--C_tab ends in {args.C_tab[-1]}, {args.dataset} has {data.shape[0]} channel(s)"
+            )
+        sizes = args.size_tab or [data.n_classes]
+        return self.with_rates(args, data, sizes, len(sizes) + len(args.C_tab) - 1)
+
+    def build(self, args, data):
+        from netClasses import convEP
+
+        return convEP(
+            args.size_tab,
+            args.C_tab,
+            data.shape[1:],
+            Fconv=args.Fconv,
+            Fpool=args.Fpool,
+            padding=args.padding,
+            **shared(args),
+        )
+
+    def folder_name(self, args):
+        return f"ep_conv_{len(args.C_tab) - 1}conv_{len(args.size_tab)}fc"
+
+    def multiplications(self, args, data):
+        return math.inf
+
+
+TOY, CONVOLUTIONAL = Toy(), Convolutional()
+PROTOTYPICAL, ENERGY_BASED = Prototypical(), EnergyBased()
+
+ENERGY_BASED.presets = {
+    "EB-1h": Preset(
+        EB_1H + "--lr_tab 0.1 0.4 --training-method EP",
+        ("EB-1h",),
+        "rates 0.1 0.4 for 0.05 0.1, with which 30 epochs are too few to learn the training set; "
+        "EP only, BPTT is EB-1h-BPTT",
+    ),
+    "EB-1h-BPTT": Preset(
+        EB_1H + "--lr_tab 0.05 0.1 --training-method BPTT --no-clamp",
+        ("EB-1h",),
+        NO_CLAMP,
+    ),
+    "EB-1h-published": Preset(EB_1H + "--lr_tab 0.05 0.1 --benchmark", ("EB-1h",)),
+    "EB-2h": Preset(
+        EB_2H + "--training-method EP",
+        ("EB-2h",),
+        "EP only, as published; BPTT is EB-2h-BPTT",
+    ),
+    "EB-2h-BPTT": Preset(
+        EB_2H + "--training-method BPTT --no-clamp",
+        ("EB-2h",),
+        NO_CLAMP,
+    ),
+    "EB-2h-published": Preset(EB_2H + "--benchmark", ("EB-2h",)),
+}
+PROTOTYPICAL.presets = {
+    "P-1h": Preset(
+        P_1H + "--T 30 --Kmax 10",
+        ("P-1h",),
+        "T 30 and Kmax 10 for 40 and 15: an odd Kmax compares opposite phases of the period-2 "
+        "oscillation in which some free phases end",
+    ),
+    "P-1h-published": Preset(P_1H + "--T 40 --Kmax 15", ("P-1h",)),
+    "P-2h": Preset(
+        "--discrete --size_tab 10 512 512 784 --lr_tab 0.005 0.05 0.2 --epochs 50 --T 100 "
+        "--Kmax 20 --beta 0.5 --benchmark",
+        ("P-2h",),
+    ),
+    "P-3h": Preset(
+        "--discrete --size_tab 10 512 512 512 784 --lr_tab 0.002 0.01 0.05 0.2 --epochs 100 "
+        "--T 180 --Kmax 20 --beta 0.5 --benchmark",
+        ("P-3h",),
+    ),
+}
+CONVOLUTIONAL.presets = {
+    "P-conv": Preset(
+        "--activation-function hardsigm --C_tab 64 32 1 --size_tab 10 --lr_tab 0.015 0.035 0.15 "
+        "--epochs 40 --T 200 --Kmax 10 --beta 0.4 --benchmark",
+        ("P-conv",),
+    ),
+}
