@@ -1,4 +1,4 @@
-"""The papers' figures: one table, which presets, README and report agree with."""
+"""The papers' figures: one table, which presets, pages and report agree with."""
 
 import re
 import subprocess
@@ -68,13 +68,13 @@ def test_no_table_and_no_torch_is_read_at_import():
     assert done.stdout == "0 False\n"
 
 
-# README --------------------------------------------------------------------------------------
+# Pages ---------------------------------------------------------------------------------------
 
 
-def readme_tables():
-    """Every table of the README: its titles, and its rows as dictionaries of cells."""
-    lines = (commands.ROOT / "README.md").read_text().splitlines()
-    blocks = re.split(r"\n(?!\|)", "\n".join(lines))
+def printed_tables():
+    """Every table of README and docs: its titles, and its rows as dictionaries of cells."""
+    pages = [commands.ROOT / "README.md", *sorted((commands.ROOT / "docs").glob("*.md"))]
+    blocks = re.split(r"\n(?!\|)", "\n\n".join(page.read_text() for page in pages))
     for block in blocks:
         rows = [line for line in block.splitlines() if line.startswith("|")]
         cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
@@ -99,9 +99,9 @@ def experiments_in(label: str) -> tuple[str, ...]:
     return PRESETS[word].paper if word in PRESETS else ()
 
 
-def test_the_readme_prints_the_tables_figures():
+def test_the_pages_print_the_tables_figures():
     checked = 0
-    for titles, rows in readme_tables():
+    for titles, rows in printed_tables():
         columns = [title for title in titles if re.search(r"\b(paper|authors)\b", title)]
         for row in rows:
             cells = [row[title] for title in columns]
@@ -114,8 +114,8 @@ def test_the_readme_prints_the_tables_figures():
     assert checked > 40
 
 
-def test_the_readme_marks_what_is_not_confirmed():
-    [rows] = [rows for titles, rows in readme_tables() if "EP, paper" in titles]
+def test_the_pages_mark_what_is_not_confirmed():
+    [rows] = [rows for titles, rows in printed_tables() if "EP, paper" in titles]
     for row in rows:
         facts = results_of(*experiments_in(row["row"]))
         for method in ("EP", "BPTT"):
