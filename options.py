@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from readers.names import NAMES
+
 SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no other
     "dataset": "mnist",
     "batch_size": 20,
@@ -26,8 +28,6 @@ SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no 
     "persistent": False,
     "dtype": "float32",
 }
-NAMES = ("mnist", "fashion-mnist", "digits", "wine", "diabetes", "and", "or", "xor", "not")
-NAMES += ("identity", "cifar10", "cifar100", "tiny-imagenet", "folder")  # of datasets.DATASETS
 ALIASES = {"eqprop": "EP"}  # of training methods
 
 

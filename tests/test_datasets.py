@@ -16,16 +16,11 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from datasets import (  # noqa: E402
-    DATASETS,
-    DOWNLOAD_TIMEOUT,
-    IDX_FILES,
-    Split,
-    choose_test,
-    load_dataset,
-    some_of,
-)
+from datasets import DATASETS, Split, load_dataset, some_of  # noqa: E402
 from errors import DataError  # noqa: E402
+from readers.base import DOWNLOAD_TIMEOUT, choose_test  # noqa: E402
+from readers.mnist import IDX_FILES  # noqa: E402
+from readers.names import NAMES  # noqa: E402
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 N_TRAIN, N_TEST, SIDE = 30, 12, 28
@@ -590,6 +585,10 @@ def test_folder_image_size_must_be_positive(tmp_path, image_size):
 def test_unknown_name_lists_the_known_ones():
     message = error_of("mnits", None)
     assert "mnits" in message and all(name in message for name in DATASETS)
+
+
+def test_the_names_are_those_of_the_sets():
+    assert tuple(DATASETS) == NAMES
 
 
 def test_data_are_moved_to_the_device():

@@ -18,16 +18,10 @@ from PIL import Image
 from torchvision import datasets as torchvision_datasets
 from torchvision.datasets import utils
 
-from datasets import DOWNLOAD_TIMEOUT
 from errors import DataError
-from imageSets import (
-    CIFAR,
-    TINY,
-    TINY_MD5,
-    TINY_URL,
-    read_cifar,
-    read_tiny_imagenet,
-)
+from readers.base import DOWNLOAD_TIMEOUT
+from readers.cifar import CIFAR, read_cifar
+from readers.tinyImagenet import TINY, TINY_MD5, TINY_URL, read_tiny_imagenet
 
 KINDS = tuple(CIFAR)
 WNIDS = ("n02", "n01", "n03")  # not in alphabetical order
@@ -510,7 +504,7 @@ def test_downloaded_tiny_is_unpacked_and_kept(tiny, tmp_path, monkeypatch):
 def test_importing_reads_no_library():
     import subprocess
 
-    code = "import sys, imageSets; print('torchvision' in sys.modules)"
+    code = "import sys, readers.cifar, readers.tinyImagenet; print('torchvision' in sys.modules)"
     root = Path(__file__).resolve().parent.parent
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert run.stdout.strip() == "False", run.stderr

@@ -1,31 +1,24 @@
-"""Readers of the published image sets that are more than a folder of images.
+"""Tiny ImageNet: unpacked and decoded once, then kept as one tensor file.
 
-    train, test = read_cifar("CIFAR10", "data")             # (50000, 3, 32, 32) and (10000, ...)
-    train, test = read_tiny_imagenet("data")                # (100000, 3, 64, 64) and (10000, ...)
-
-Each looks for the files where the published archives put them, downloads what is nowhere to be
-found, and returns one uint8 tensor per split. `datasets.load_dataset` calls them by name.
+train, test = read_tiny_imagenet("data")                # (100000, 3, 64, 64) and (10000, ...)
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import lzma
 import os
 import shutil
 import sys
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from datasets import (
+from errors import DataError
+from readers.base import (
     INSTEAD,
     Split,
     brief_reason,
@@ -34,158 +27,16 @@ from datasets import (
     decode_all,
     quiet_network,
     require,
+    unusable,
+    work_aside,
 )
-from errors import DataError
 
-PIXELS = (3, 32, 32)  # of a CIFAR image: channels, height, width
 TINY = "tiny-imagenet-200"  # the folder, and the archive without its .zip
 TINY_URL = f"https://cs231n.stanford.edu/{TINY}.zip"
 TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 CACHE_KEYS = {"x", "y", "n_train", "n_classes"}
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
-
-
-def unusable(path: Path, reason: str, whole: Path) -> DataError:
-    """The error for a file of the set that is kept in the folder or archive `whole`."""
-    return DataError(
-        f"{path} cannot be used ({reason}): put a whole copy there, or delete {whole} to have the"
-        f" set downloaded anew, or {INSTEAD}"
-    )
-
-
-@contextlib.contextmanager
-def work_aside(root: Path) -> Iterator[Path]:
-    """A folder on the disk of `root`, which need not exist; what is done is moved out of it.
-
-    Nobody meets half a file, and a failure leaves the disk as it was.
-    """
-    existing = next(folder for folder in (root, *root.parents) if folder.is_dir())
-    with tempfile.TemporaryDirectory(prefix=".aside-", dir=existing) as fresh:
-        yield Path(fresh)
-
-
-# ----------------------------------------------------------------------------------------- CIFAR
-
-
-class CifarLayout(NamedTuple):
-    """How the binary version stores a set: records of label bytes, then the pixels."""
-
-    folder: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    label_bytes: int  # the last of them is the class
-    n_classes: int
-
-
-CIFAR = {
-    "CIFAR10": CifarLayout(
-        "cifar-10-batches-bin",
-        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
-        ("test_batch.bin",),
-        label_bytes=1,
-        n_classes=10,
-    ),
-    "CIFAR100": CifarLayout(  # a coarse label of 20 classes, then the fine one
-        "cifar-100-binary", ("train.bin",), ("test.bin",), label_bytes=2, n_classes=100
-    ),
-}
-
-
-def read_cifar(
-    kind: str,
-    data_dir: str | Path | None,
-    image_size: int | None = None,
-    grey: bool | None = None,
-) -> tuple[Split, Split]:
-    """CIFAR10 or CIFAR100 (`kind`, torchvision's name), downloaded if it is nowhere to be found.
-
-    The binary version is read where it is there. The Python version is made of pickles, which can
-    run any code: torchvision reads them, after comparing each with its published checksum.
-
-    Args:
-        image_size, grey: not used, the images are as published.
-    Returns:
-        train, test: x (n, 3, 32, 32), uint8.
-    Raises:
-        DataError: the files are missing and cannot be downloaded, or one of them is damaged.
-    """
-    layout, published = CIFAR[kind], getattr(require("torchvision.datasets", "torchvision"), kind)
-    folders = (layout.folder, published.base_folder)
-    root = data_folder(data_dir)
-    if root.name in folders:
-        root = root.parent
-    binary, python = (root / folder for folder in folders)
-    if binary.is_dir():
-        train, test = (read_records(binary, names, layout) for names in layout[1:3])
-        return train, test
-    if not python.is_dir():
-        download_cifar(published, root, folders)
-    train, test = (read_python_cifar(published, root, layout, part) for part in (True, False))
-    return train, test
-
-
-def read_records(folder: Path, names: tuple[str, ...], layout: CifarLayout) -> Split:
-    """The files `names` of the binary version, one after the other."""
-    length = layout.label_bytes + np.prod(PIXELS)
-    parts = []
-    for name in names:
-        path = folder / name
-        try:
-            content = np.fromfile(path, dtype=np.uint8)
-        except OSError as error:
-            raise unusable(path, error.strerror or str(error), folder) from error
-        if len(content) == 0 or len(content) % length:
-            reason = f"{len(content)} bytes, images take {length} each"
-            raise unusable(path, reason, folder)
-        records = content.reshape(-1, length)
-        highest = records[:, layout.label_bytes - 1].max()
-        if highest >= layout.n_classes:
-            reason = f"label {highest}, the highest is {layout.n_classes - 1}"
-            raise unusable(path, reason, folder)
-        parts.append(records)
-    x = np.concatenate([records[:, layout.label_bytes :] for records in parts])
-    y = np.concatenate([records[:, layout.label_bytes - 1] for records in parts])
-    return Split(
-        torch.from_numpy(x).unflatten(1, PIXELS),
-        torch.from_numpy(y.astype(np.int64)),
-        layout.n_classes,
-        255.0,
-    )
-
-
-def read_python_cifar(published: type, root: Path, layout: CifarLayout, train: bool) -> Split:
-    """A split of the Python version through torchvision's class `published`."""
-    utils = require("torchvision.datasets.utils", "torchvision")
-    folder = root / published.base_folder
-    files = [*published.train_list, *published.test_list]
-    for name, checksum in [*files, (published.meta["filename"], published.meta["md5"])]:
-        if not (folder / name).is_file():
-            raise unusable(folder / name, "it is not there", folder)
-        if not utils.check_integrity(folder / name, checksum):
-            raise unusable(folder / name, "its checksum is not the published one", folder)
-    images = published(root, train=train)  # (n, height, width, channels)
-    x = torch.from_numpy(np.ascontiguousarray(images.data.transpose(0, 3, 1, 2)))
-    return Split(x, torch.tensor(images.targets), layout.n_classes, 255.0)
-
-
-def download_cifar(published: type, root: Path, folders: tuple[str, str]) -> None:
-    """Fetch the Python version with torchvision and its checksums, and put it in place."""
-    try:
-        with work_aside(root) as fresh:
-            with quiet_network():
-                published(fresh, train=False, download=True)
-            root.mkdir(parents=True, exist_ok=True)
-            os.replace(fresh / published.base_folder, root / published.base_folder)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise DataError(
-            f"{published.__name__} is not in {root} and downloading it failed"
-            f" ({brief_reason(error)}): unpack one of its archives there, which gives"
-            f" {' or '.join(folders)}, or {INSTEAD}"
-        ) from error
-
-
-# --------------------------------------------------------------------------------- Tiny ImageNet
 
 
 class ImageList(NamedTuple):

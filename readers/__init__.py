@@ -1,0 +1,1 @@
+"""How the files of a data set become tensors: a reader per kind of file."""

@@ -1,0 +1,125 @@
+"""MNIST and what is stored as it is, in four idx files: plain, packed, or downloaded."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from errors import DataError
+from readers.base import (
+    INSTEAD,
+    Split,
+    brief_reason,
+    data_folder,
+    quiet_network,
+    require,
+    unusable,
+    work_aside,
+)
+
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+IDX_CLASSES = 10
+
+
+def read_mnist(
+    kind: str, data_dir: str | Path | None, image_size: int | None, grey: bool | None
+) -> tuple[Split, Split]:
+    """MNIST or FashionMNIST (`kind`, torchvision's name), downloaded if it is nowhere to be found.
+
+    Raises:
+        DataError: the files are missing and cannot be downloaded, or one of them is damaged.
+    """
+    root = mnist_root(kind, data_dir)
+    raw = root / kind / "raw"
+    missing = [name for name in IDX_FILES if stored_file(raw, name) is None]
+    if missing:
+        download_mnist(kind, root, missing)
+    train, test = (read_idx_pair(raw, *names) for names in (IDX_FILES[:2], IDX_FILES[2:]))
+    if train.x.shape[1:] != test.x.shape[1:]:
+        sizes = [f"{x.shape[2]}x{x.shape[3]}" for x in (train.x, test.x)]
+        raise DataError(
+            f"the images in {raw} are {sizes[0]} for training but {sizes[1]} for testing:"
+            f" put whole files there, or {INSTEAD}"
+        )
+    return train, test
+
+
+def mnist_root(kind: str, data_dir: str | Path | None) -> Path:
+    """The folder that holds `kind`/raw, also when data_dir points at `kind` or `kind`/raw itself.
+
+    Only a folder of that name counts: both sets use the same file names, and FashionMNIST/raw
+    must not be read as MNIST.
+    """
+    folder = data_folder(data_dir)
+    if folder.parts[-2:] == (kind, "raw"):
+        return folder.parent.parent
+    return folder.parent if folder.name == kind else folder
+
+
+def stored_file(raw: Path, name: str) -> Path | None:
+    """The idx file `name` in the folder, plain before packed; None if there is neither."""
+    return next((path for path in (raw / name, raw / f"{name}.gz") if path.is_file()), None)
+
+
+def download_mnist(kind: str, root: Path, missing: list[str]) -> None:
+    """Fetch `kind` with torchvision, its mirrors and checksums, and put what is missing in place.
+
+    A failure leaves the disk as it was; files that are there are never written over.
+    """
+    datasets = require("torchvision.datasets", "torchvision")
+    raw = root / kind / "raw"
+    try:
+        with work_aside(raw) as fresh:
+            with quiet_network():
+                getattr(datasets, kind)(fresh, download=True)
+            raw.mkdir(parents=True, exist_ok=True)
+            for name in missing:
+                os.replace(fresh / kind / "raw" / name, raw / name)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise DataError(
+            f"{kind} is not complete in {raw} and downloading it failed ({brief_reason(error)}):"
+            f" put {', '.join(missing)} there, plain or as .gz, or {INSTEAD}"
+        ) from error
+
+
+def read_idx_pair(raw: Path, images_name: str, labels_name: str) -> Split:
+    """Images and labels of one split, checked against each other."""
+    datasets = require("torchvision.datasets.mnist", "torchvision")
+    images_path, labels_path = stored_file(raw, images_name), stored_file(raw, labels_name)
+    x = read_idx(images_path, datasets.read_image_file)  # (n, height, width)
+    y = read_idx(labels_path, datasets.read_label_file)  # (n,)
+    if len(x) != len(y):
+        raise unusable(
+            labels_path, f"{len(y)} labels for the {len(x)} images of {images_path.name}"
+        )
+    if int(y.max()) >= IDX_CLASSES:
+        raise unusable(labels_path, f"label {int(y.max())}, the highest is {IDX_CLASSES - 1}")
+    return Split(x.unsqueeze(1), y, IDX_CLASSES, 255.0)
+
+
+def read_idx(path: Path, read: Callable[[Path], torch.Tensor]) -> torch.Tensor:
+    """One idx file through torchvision's reader `read`, unpacked aside if it is a .gz."""
+    try:
+        if path.suffix != ".gz":
+            return read(path)
+        with tempfile.TemporaryDirectory() as aside:  # the data folder may be read-only
+            plain = Path(aside) / path.stem
+            with gzip.open(path) as packed, plain.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
+            return read(plain)
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+    except Exception as error:  # the reader indexes and asserts its way through whatever it meets
+        raise unusable(path, "cut short, too long or not such a file at all") from error
