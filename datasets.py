@@ -11,6 +11,7 @@ and a line in `DATASETS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from errors import DataError
-from readers.base import SPLIT_SEED, Split, choose_test, require
+from readers.base import SPLIT_SEED, Parts, Source, Split, choose_test, require
 from readers.cifar import read_cifar
 from readers.folder import read_folder
 from readers.mnist import read_mnist
@@ -36,6 +37,7 @@ class Dataset(NamedTuple):
     train: Split
     test: Split
     validation: Split | None = None  # taken out of the training data, to decide when to stop
+    note: str = ""  # for people: what was found in a folder, and what was left out
 
     @property
     def unit(self) -> str:
@@ -80,24 +82,19 @@ def some_of(data: Dataset, n: int, seed: int) -> Dataset:
 # ---------------------------------------------------------------------------------------- digits
 
 
-def read_digits(
-    data_dir: str | Path | None, image_size: int | None, grey: bool | None
-) -> tuple[Split, Split]:
+def read_digits(source: Source) -> Parts:
     """The 1,797 digits of 8x8 pixels, 0..16, that come with scikit-learn: 1,500 and 297."""
     digits = require("sklearn.datasets", "scikit-learn").load_digits()
     x = torch.from_numpy(digits.images.astype(np.uint8)).unsqueeze(1)  # (1797, 1, 8, 8)
     y = torch.from_numpy(digits.target.astype(np.int64))
     parts = choose_test(digits.target, share=297 / 1797)
-    train, test = (Split(x[part], y[part], len(digits.target_names), 16.0) for part in parts)
-    return train, test
+    return Parts(*(Split(x[part], y[part], len(digits.target_names), 16.0) for part in parts))
 
 
 # ------------------------------------------------------------------- small tables of scikit-learn
 
 
-def read_table(
-    name: str, data_dir: str | Path | None, image_size: int | None, grey: bool | None
-) -> tuple[Split, Split]:
+def read_table(name: str, source: Source) -> Parts:
     """scikit-learn's `wine` (13 features, 3 classes; 150 and 28) or `diabetes` (regression from
 
     10 features; 400 and 42). As Gammell et al. 2021 do, every column, the target of diabetes
@@ -112,12 +109,14 @@ def read_table(
         order = np.random.RandomState(SPLIT_SEED).permutation(len(y))
         train, test = order[:400], order[400:]
         y, n_out, task = torch.from_numpy(scaled_columns(y[:, None])), 1, "values"
-    return tuple(Split(x[part], y[part], n_out, 1.0, task) for part in (train, test))
+    return Parts(*(Split(x[part], y[part], n_out, 1.0, task) for part in (train, test)))
 
 
 def scaled_columns(values: np.ndarray) -> np.ndarray:
-    """Every column from 0 to 1, (n, columns)."""
-    low, high = values.min(0), values.max(0)
+    """Every column from 0 to 1, (n, columns); what is NaN or infinite spoils no other value."""
+    fine = np.isfinite(values)
+    low = values.min(0, where=fine, initial=np.inf)
+    high = values.max(0, where=fine, initial=-np.inf)
     return (values - low) / (high - low)
 
 
@@ -132,14 +131,12 @@ LOGIC = {  # inputs -> output, for every pattern there is
 }
 
 
-def read_logic(
-    name: str, data_dir: str | Path | None, image_size: int | None, grey: bool | None
-) -> tuple[Split, Split]:
+def read_logic(name: str, source: Source) -> Parts:
     """All patterns of a logic operation; they are for training and for testing alike."""
     x = torch.tensor(list(LOGIC[name]), dtype=torch.float64)  # (patterns, inputs)
     y = torch.tensor(list(LOGIC[name].values()), dtype=torch.float64)[:, None]
     split = Split(x, y, 1, 1.0, "bits")
-    return split, split
+    return Parts(split, split)
 
 
 def one_hot(data: Dataset) -> Dataset:
@@ -176,7 +173,7 @@ def random_dataset(
 # ------------------------------------------------------------------------------------ all of them
 
 
-DATASETS = {
+DATASETS: dict[str, Callable[[Source], Parts]] = {
     "mnist": partial(read_mnist, "MNIST"),
     "fashion-mnist": partial(read_mnist, "FashionMNIST"),
     "digits": read_digits,
@@ -201,19 +198,37 @@ def load_dataset(
 
     Args:
         name: a key of `DATASETS`.
-        data_dir: where the files are, or are downloaded to; unused by `digits`.
-        image_size, grey: for `folder`, see `read_folder`.
+        data_dir, image_size, grey: see `Source`.
     Raises:
-        DataError: there is no such set, or it cannot be had.
+        DataError: there is no such set, it cannot be had, or values of it are not numbers.
     """
     if name not in DATASETS:
         raise DataError(f"there is no data set {name!r}, only {', '.join(DATASETS)}")
     try:
-        parts = DATASETS[name](data_dir, image_size, grey)
+        parts = DATASETS[name](Source(data_dir, image_size, bool(grey)))
     except OSError as error:
         raise DataError(f"{name} cannot be read from {data_dir} ({error})") from error
-    train = replace(parts[0], x=parts[0].x.to(device), y=parts[0].y.to(device))
+    check_values(parts.train, f"the training data of {name}")
+    check_values(parts.test, f"the test data of {name}")
+    train = replace(parts.train, x=parts.train.x.to(device), y=parts.train.y.to(device))
     test = train  # the same patterns, or samples of their own
-    if parts[1] is not parts[0]:
-        test = replace(parts[1], x=parts[1].x.to(device), y=parts[1].y.to(device))
-    return Dataset(name, tuple(train.x.shape[1:]), train.n_classes, train, test)
+    if parts.test is not parts.train:
+        test = replace(parts.test, x=parts.test.x.to(device), y=parts.test.y.to(device))
+    shape = tuple(train.x.shape[1:])
+    return Dataset(name, shape, train.n_classes, train, test, note=parts.note)
+
+
+def check_values(split: Split, where: str) -> None:
+    """What is not a number would be blamed on the learning rates, or pass as a result.
+
+    Raises:
+        DataError: an input or a target is NaN or infinite.
+    """
+    for what, values in (("inputs", split.x), ("targets", split.y)):
+        if not values.is_floating_point() or (fine := values.isfinite()).all():
+            continue
+        wrong = (~fine).flatten(1).sum(1)  # (n,), per sample
+        raise DataError(
+            f"{int(wrong.sum())} {what} in {where} are NaN or infinite, the first in sample"
+            f" {int(wrong.nonzero()[0])} (counted from 0): correct them or leave these samples out"
+        )

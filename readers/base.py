@@ -1,8 +1,12 @@
-"""What the readers share: the split that they return, files found or fetched, images decoded."""
+"""What the readers share: the splits that they return, files found or fetched, images decoded.
+
+Every reader is a function of a `Source` that returns `Parts`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib
 import io
 import os
@@ -12,14 +16,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from errors import DataError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 SPLIT_SEED = 0  # which samples are for testing never depends on --seed
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+SCALED_TO_16_BITS = ("PNG", "PPM")  # formats whose mode I is 16 bits wide in PIL
 INSTEAD = "use --dataset digits, which needs no files"
 
 
@@ -110,6 +119,14 @@ class Split:
         return torch.where(output.isnan().any(-1), torch.nan, 100.0 * wrong)
 
 
+class Parts(NamedTuple):
+    """What a reader returns; `note` is a line for people: what was found, and what was left out."""
+
+    train: Split
+    test: Split
+    note: str = ""
+
+
 def choose_test(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices for training and for testing, the same `share` of every class, in mixed order.
 
@@ -130,14 +147,28 @@ def choose_test(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
 # -------------------------------------------------------------------------------------------- files
 
 
-def data_folder(data_dir: str | Path | None) -> Path:
-    """data_dir in full; a folder, or nothing yet."""
-    if data_dir is None:
-        raise DataError("this data set is read from a folder: name it with --data-dir")
-    folder = Path(os.path.abspath(os.path.expanduser(data_dir)))
-    if folder.is_file():
-        raise DataError(f"{folder} is a file: name the folder that holds the data set")
-    return folder
+@dataclass(frozen=True)
+class Source:
+    """What a user says about a data set; a reader uses what concerns it.
+
+    Attributes:
+        data_dir: where the files are, or are downloaded to.
+        image_size: pixels a side of the images in folders; None is the size of the first.
+        grey: one channel for the images in folders, instead of three.
+    """
+
+    data_dir: str | Path | None = None
+    image_size: int | None = None
+    grey: bool = False
+
+    def folder(self) -> Path:
+        """data_dir in full; a folder, or nothing yet."""
+        if self.data_dir is None:
+            raise DataError("this data set is read from a folder: name it with --data-dir")
+        folder = Path(os.path.abspath(os.path.expanduser(self.data_dir)))
+        if folder.is_file():
+            raise DataError(f"{folder} is a file: name the folder that holds the data set")
+        return folder
 
 
 def require(module: str, package: str) -> ModuleType:
@@ -176,6 +207,22 @@ def quiet_network() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+@contextlib.contextmanager
+def download_aside(root: Path, lack: str, remedy: str, what: str = "it") -> Iterator[Path]:
+    """A folder to download to, quietly; what is whole is to be moved to `root` from there.
+
+    Raises:
+        DataError: it failed; the message says what is lacking, why, and what else can be done.
+    """
+    try:
+        with work_aside(root) as fresh, quiet_network():
+            yield fresh
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise DataError(
+            f"{lack} and downloading {what} failed ({brief_reason(error)}): {remedy}, or {INSTEAD}"
+        ) from error
+
+
 def brief_reason(error: Exception) -> str:
     """The causes in torchvision's report (a heading, then address and cause per mirror), once."""
     lines = [line.strip() for line in str(error).splitlines()]
@@ -195,29 +242,62 @@ def unusable(path: Path, reason: str, whole: Path | None = None) -> DataError:
 # ------------------------------------------------------------------------------------------- images
 
 
-def decode_all(paths: list[str], mode: str, size: tuple[int, int]) -> torch.Tensor:
-    """All images at one size (height, width), uint8 (n, channels, height, width)."""
-    pixels = np.empty((len(paths), len(mode), *size), dtype=np.uint8)  # a letter is a channel
-    for i, path in enumerate(paths):
-        pixels[i] = decode(path, mode, size)
-    return torch.from_numpy(pixels)
+class Picture(NamedTuple):
+    """An image file."""
+
+    pixels: np.ndarray  # uint8 (channels, height, width)
+    more: bool  # it holds further frames or pages, which are not read
 
 
-def decode(path: str, mode: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """One image in PIL's `mode` L or RGB, at its own size or at `size` (height, width).
+def decode_all(paths: list[str], mode: str, size: tuple[int, int]) -> tuple[torch.Tensor, int]:
+    """All images in PIL's `mode` L or RGB, at one size (height, width).
 
     Returns:
-        uint8 (channels, height, width).
+        pixels: uint8 (n, channels, height, width).
+        n_more: how many files hold further frames or pages.
+    """
+    pixels = np.empty((len(paths), len(mode), *size), dtype=np.uint8)  # a letter is a channel
+    n_more = 0
+    for i, path in enumerate(paths):
+        pixels[i], more = decode(path, mode, size)
+        n_more += more
+    return torch.from_numpy(pixels), n_more
+
+
+def decode(path: str, mode: str, size: tuple[int, int] | None = None) -> Picture:
+    """One image in PIL's `mode` L or RGB, at its own size or at `size` (height, width).
+
+    Raises:
+        DataError: it cannot be read, or what its numbers mean is not known.
     """
     pil = require("PIL.Image", "pillow")
     try:
         with pil.open(path) as image:
-            if image.mode.startswith("I;16"):  # convert() would clip 16 bits, not scale them
-                image = pil.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert(mode)
+            more = getattr(image, "is_animated", False)
+            image = eight_bits(image, path).convert(mode)
+    except DataError:
+        raise
     except Exception as error:  # a decoder that meets garbage raises whatever it likes
         reason = getattr(error, "strerror", None) or "damaged or of an unknown kind"
         raise DataError(f"{path} cannot be read as an image ({reason})") from error
     if size is not None:
         image = image.resize(size[::-1], pil.Resampling.BILINEAR)
-    return np.atleast_3d(image).transpose(2, 0, 1)
+    return Picture(np.atleast_3d(image).transpose(2, 0, 1), more)
+
+
+def eight_bits(image: Image.Image, path: str) -> Image.Image:
+    """The image, the upper 8 bits of one of 16: convert() clips what is above 255.
+
+    Raises:
+        DataError: its pixels are real or have 32 bits; what is white is not said in such a file.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SCALED_TO_16_BITS):
+        pil = require("PIL.Image", "pillow")
+        return pil.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        kind = "real" if image.mode == "F" else "32-bit"
+        raise DataError(
+            f"{path} has {kind} numbers as pixels, which do not say how bright white is: store"
+            " images with 8 or 16 bits"
+        )
+    return image

@@ -1,11 +1,10 @@
 """CIFAR-10 and CIFAR-100, of the binary or the Python archive.
 
-train, test = read_cifar("CIFAR10", "data")             # (50000, 3, 32, 32) and (10000, ...)
+train, test, _ = read_cifar("CIFAR10", Source("data"))  # (50000, 3, 32, 32) and (10000, ...)
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -13,17 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from errors import DataError
-from readers.base import (
-    INSTEAD,
-    Split,
-    brief_reason,
-    data_folder,
-    quiet_network,
-    require,
-    unusable,
-    work_aside,
-)
+from readers.base import Parts, Source, Split, download_aside, require, unusable
 
 PIXELS = (3, 32, 32)  # of a CIFAR image: channels, height, width
 
@@ -52,19 +41,12 @@ CIFAR = {
 }
 
 
-def read_cifar(
-    kind: str,
-    data_dir: str | Path | None,
-    image_size: int | None = None,
-    grey: bool | None = None,
-) -> tuple[Split, Split]:
+def read_cifar(kind: str, source: Source) -> Parts:
     """CIFAR10 or CIFAR100 (`kind`, torchvision's name), downloaded if it is nowhere to be found.
 
     The binary version is read where it is there. The Python version is made of pickles, which can
     run any code: torchvision reads them, after comparing each with its published checksum.
 
-    Args:
-        image_size, grey: not used, the images are as published.
     Returns:
         train, test: x (n, 3, 32, 32), uint8.
     Raises:
@@ -72,17 +54,17 @@ def read_cifar(
     """
     layout, published = CIFAR[kind], getattr(require("torchvision.datasets", "torchvision"), kind)
     folders = (layout.folder, published.base_folder)
-    root = data_folder(data_dir)
+    root = source.folder()
     if root.name in folders:
         root = root.parent
     binary, python = (root / folder for folder in folders)
     if binary.is_dir():
-        train, test = (read_records(binary, names, layout) for names in layout[1:3])
-        return train, test
+        return Parts(
+            *(read_records(binary, names, layout) for names in (layout.train, layout.test))
+        )
     if not python.is_dir():
         download_cifar(published, root, folders)
-    train, test = (read_python_cifar(published, root, layout, part) for part in (True, False))
-    return train, test
+    return Parts(*(read_python_cifar(published, root, layout, part) for part in (True, False)))
 
 
 def read_records(folder: Path, names: tuple[str, ...], layout: CifarLayout) -> Split:
@@ -131,15 +113,8 @@ def read_python_cifar(published: type, root: Path, layout: CifarLayout, train: b
 
 def download_cifar(published: type, root: Path, folders: tuple[str, str]) -> None:
     """Fetch the Python version with torchvision and its checksums, and put it in place."""
-    try:
-        with work_aside(root) as fresh:
-            with quiet_network():
-                published(fresh, train=False, download=True)
-            root.mkdir(parents=True, exist_ok=True)
-            os.replace(fresh / published.base_folder, root / published.base_folder)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise DataError(
-            f"{published.__name__} is not in {root} and downloading it failed"
-            f" ({brief_reason(error)}): unpack one of its archives there, which gives"
-            f" {' or '.join(folders)}, or {INSTEAD}"
-        ) from error
+    remedy = f"unpack one of its archives there, which gives {' or '.join(folders)}"
+    with download_aside(root, f"{published.__name__} is not in {root}", remedy) as fresh:
+        published(fresh, train=False, download=True)
+        root.mkdir(parents=True, exist_ok=True)
+        os.replace(fresh / published.base_folder, root / published.base_folder)

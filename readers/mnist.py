@@ -1,9 +1,11 @@
-"""MNIST and what is stored as it is, in four idx files: plain, packed, or downloaded."""
+"""MNIST and what is stored as it is, in four idx files: plain, packed, or downloaded.
+
+train, test, _ = read_mnist("MNIST", Source("data"))    # (60000, 1, 28, 28) and (10000, ...)
+"""
 
 from __future__ import annotations
 
 import gzip
-import http.client
 import os
 import shutil
 import tempfile
@@ -13,16 +15,7 @@ from pathlib import Path
 import torch
 
 from errors import DataError
-from readers.base import (
-    INSTEAD,
-    Split,
-    brief_reason,
-    data_folder,
-    quiet_network,
-    require,
-    unusable,
-    work_aside,
-)
+from readers.base import INSTEAD, Parts, Source, Split, download_aside, require, unusable
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -33,19 +26,17 @@ IDX_FILES = (
 IDX_CLASSES = 10
 
 
-def read_mnist(
-    kind: str, data_dir: str | Path | None, image_size: int | None, grey: bool | None
-) -> tuple[Split, Split]:
+def read_mnist(kind: str, source: Source) -> Parts:
     """MNIST or FashionMNIST (`kind`, torchvision's name), downloaded if it is nowhere to be found.
 
     Raises:
         DataError: the files are missing and cannot be downloaded, or one of them is damaged.
     """
-    root = mnist_root(kind, data_dir)
+    root = mnist_root(kind, source.folder())
     raw = root / kind / "raw"
     missing = [name for name in IDX_FILES if stored_file(raw, name) is None]
     if missing:
-        download_mnist(kind, root, missing)
+        download_mnist(kind, raw, missing)
     train, test = (read_idx_pair(raw, *names) for names in (IDX_FILES[:2], IDX_FILES[2:]))
     if train.x.shape[1:] != test.x.shape[1:]:
         sizes = [f"{x.shape[2]}x{x.shape[3]}" for x in (train.x, test.x)]
@@ -53,16 +44,15 @@ def read_mnist(
             f"the images in {raw} are {sizes[0]} for training but {sizes[1]} for testing:"
             f" put whole files there, or {INSTEAD}"
         )
-    return train, test
+    return Parts(train, test)
 
 
-def mnist_root(kind: str, data_dir: str | Path | None) -> Path:
-    """The folder that holds `kind`/raw, also when data_dir points at `kind` or `kind`/raw itself.
+def mnist_root(kind: str, folder: Path) -> Path:
+    """What holds `kind`/raw, also when the folder is `kind` or `kind`/raw itself.
 
     Only a folder of that name counts: both sets use the same file names, and FashionMNIST/raw
     must not be read as MNIST.
     """
-    folder = data_folder(data_dir)
     if folder.parts[-2:] == (kind, "raw"):
         return folder.parent.parent
     return folder.parent if folder.name == kind else folder
@@ -73,25 +63,18 @@ def stored_file(raw: Path, name: str) -> Path | None:
     return next((path for path in (raw / name, raw / f"{name}.gz") if path.is_file()), None)
 
 
-def download_mnist(kind: str, root: Path, missing: list[str]) -> None:
+def download_mnist(kind: str, raw: Path, missing: list[str]) -> None:
     """Fetch `kind` with torchvision, its mirrors and checksums, and put what is missing in place.
 
-    A failure leaves the disk as it was; files that are there are never written over.
+    Files that are there are never written over.
     """
     datasets = require("torchvision.datasets", "torchvision")
-    raw = root / kind / "raw"
-    try:
-        with work_aside(raw) as fresh:
-            with quiet_network():
-                getattr(datasets, kind)(fresh, download=True)
-            raw.mkdir(parents=True, exist_ok=True)
-            for name in missing:
-                os.replace(fresh / kind / "raw" / name, raw / name)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise DataError(
-            f"{kind} is not complete in {raw} and downloading it failed ({brief_reason(error)}):"
-            f" put {', '.join(missing)} there, plain or as .gz, or {INSTEAD}"
-        ) from error
+    lack = f"{kind} is not complete in {raw}"
+    with download_aside(raw, lack, f"put {', '.join(missing)} there, plain or as .gz") as fresh:
+        getattr(datasets, kind)(fresh, download=True)
+        raw.mkdir(parents=True, exist_ok=True)
+        for name in missing:
+            os.replace(fresh / kind / "raw" / name, raw / name)
 
 
 def read_idx_pair(raw: Path, images_name: str, labels_name: str) -> Split:

@@ -1,11 +1,10 @@
 """Tiny ImageNet: unpacked and decoded once, then kept as one tensor file.
 
-train, test = read_tiny_imagenet("data")                # (100000, 3, 64, 64) and (10000, ...)
+train, test, _ = read_tiny_imagenet(Source("data"))     # (100000, 3, 64, 64) and (10000, ...)
 """
 
 from __future__ import annotations
 
-import http.client
 import lzma
 import os
 import shutil
@@ -19,13 +18,13 @@ import torch
 
 from errors import DataError
 from readers.base import (
-    INSTEAD,
+    Parts,
+    Source,
     Split,
     brief_reason,
-    data_folder,
     decode,
     decode_all,
-    quiet_network,
+    download_aside,
     require,
     unusable,
     work_aside,
@@ -46,24 +45,21 @@ class ImageList(NamedTuple):
     labels: list[int]
 
 
-def read_tiny_imagenet(
-    data_dir: str | Path | None, image_size: int | None = None, grey: bool | None = None
-) -> tuple[Split, Split]:
+def read_tiny_imagenet(source: Source) -> Parts:
     """Tiny ImageNet: its training images, and its validation images as the test split.
 
     The images are decoded once, to RGB, and kept as one tensor file beside their folder; delete
     the file to have them read again. The labels of the published test images are secret.
 
     Args:
-        data_dir: holds the published zip or the folder it unpacks to; both are used once, then
-            the tensor file alone is enough.
-        image_size, grey: not used, the images are as published.
+        source: its folder holds the published zip or what that unpacks to; both are used once,
+            then the tensor file alone is enough.
     Returns:
         train, test: x (n, 3, 64, 64), uint8; classes in the order of wnids.txt.
     Raises:
         DataError: the files are missing and cannot be downloaded, or one of them is damaged.
     """
-    root = data_folder(data_dir)
+    root = source.folder()
     if root.name == TINY:
         root = root.parent
     cache = root / f"{TINY}.pt"
@@ -84,17 +80,12 @@ def find_tiny_imagenet(root: Path) -> Path:
 def download_tiny_imagenet(archive: Path) -> None:
     utils = require("torchvision.datasets.utils", "torchvision")
     note(f"downloading {TINY_URL} (248 MB)")
-    try:
-        with work_aside(archive.parent) as fresh:
-            with quiet_network():
-                utils.download_url(TINY_URL, fresh, archive.name, TINY_MD5)
-            archive.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(fresh / archive.name, archive)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise DataError(
-            f"Tiny ImageNet is not in {archive.parent} and downloading {TINY_URL} failed"
-            f" ({brief_reason(error)}): put {archive.name} there, or {INSTEAD}"
-        ) from error
+    root = archive.parent
+    lack, remedy = f"Tiny ImageNet is not in {root}", f"put {archive.name} there"
+    with download_aside(root, lack, remedy, what=TINY_URL) as fresh:
+        utils.download_url(TINY_URL, fresh, archive.name, TINY_MD5)
+        root.mkdir(parents=True, exist_ok=True)
+        os.replace(fresh / archive.name, archive)
 
 
 def unpack_tiny_imagenet(archive: Path, folder: Path) -> None:
@@ -128,17 +119,17 @@ def wanted_member(member: zipfile.ZipInfo, archive: Path) -> bool:
     return path.parts[:1] == (TINY,) and path.parts[1:2] in (("wnids.txt",), ("train",), ("val",))
 
 
-def decode_tiny_imagenet(folder: Path, cache: Path) -> tuple[Split, Split]:
+def decode_tiny_imagenet(folder: Path, cache: Path) -> Parts:
     """Read the images of the folder, and keep them in the file `cache`."""
     classes = list_tiny_classes(folder)
     train, test = list_tiny_train(folder, classes), list_tiny_test(folder, classes)
     paths = train.paths + test.paths
-    size = decode(paths[0], "RGB").shape[1:]
+    size = decode(paths[0], "RGB").pixels.shape[1:]
     gigabytes = len(paths) * 3 * size[0] * size[1] / 1e9
     note(
         f"Tiny ImageNet: decoding {len(paths)} images once; they take {gigabytes:.2g} GB of memory"
     )
-    x = decode_all(paths, "RGB", size)  # (n, 3, height, width)
+    x, _ = decode_all(paths, "RGB", size)  # (n, 3, height, width)
     content = {
         "x": x,
         "y": torch.tensor(train.labels + test.labels),
@@ -154,7 +145,7 @@ def decode_tiny_imagenet(folder: Path, cache: Path) -> tuple[Split, Split]:
     return split_cache(content)
 
 
-def load_cache(cache: Path) -> tuple[Split, Split] | None:
+def load_cache(cache: Path) -> Parts | None:
     """What `decode_tiny_imagenet` kept; None, and a word about it, if the file is broken."""
     note(f"Tiny ImageNet: {cache} takes {cache.stat().st_size / 1e9:.2g} GB of memory")
     try:
@@ -164,7 +155,7 @@ def load_cache(cache: Path) -> tuple[Split, Split] | None:
         return None
 
 
-def split_cache(content: dict) -> tuple[Split, Split]:
+def split_cache(content: dict) -> Parts:
     """The splits in a cache; ValueError if it is not one."""
     if not isinstance(content, dict) or set(content) != CACHE_KEYS:
         raise ValueError("not a cache")
@@ -176,10 +167,8 @@ def split_cache(content: dict) -> tuple[Split, Split]:
         and 0 <= y.min() <= y.max() < n_classes
     ):
         raise ValueError("not a whole cache")
-    train, test = (
-        Split(x[part], y[part], n_classes, 255.0) for part in (slice(n_train), slice(n_train, None))
-    )
-    return train, test
+    parts = (slice(n_train), slice(n_train, None))
+    return Parts(*(Split(x[part], y[part], n_classes, 255.0) for part in parts))
 
 
 def list_tiny_classes(folder: Path) -> dict[str, int]:

@@ -100,6 +100,8 @@ def load_data(args: Settings) -> tuple[Settings, Dataset]:
         data = random_dataset(args.size_tab[-1], args.size_tab[0], args.seed, device)
     else:
         data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
+    if data.note:
+        print(data.note, flush=True)
     if args.one_hot and data.train.task == "bits":
         data = one_hot(data)
     if args.train_samples:

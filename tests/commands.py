@@ -37,7 +37,7 @@ def only_run(results: Path) -> Path:
 
 def small_mnist(place: Path, fashion: bool = False) -> Path:
     """A data folder with random images in the layout, sizes and types of MNIST, but few of them."""
-    from test_datasets import idx_bytes
+    from readerChecks import idx_bytes
 
     raw = place / "data" / ("FashionMNIST" if fashion else "MNIST") / "raw"
     raw.mkdir(parents=True)
