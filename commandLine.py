@@ -39,7 +39,7 @@ class Settings(SimpleNamespace):
 
     def changed(self, **values: Any) -> Settings:
         """The same with other values."""
-        return Settings(**vars(self) | values)
+        return type(self)(**vars(self) | values)
 
 
 @functools.cache
