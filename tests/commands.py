@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+
+import plotFunctions
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--dataset", "digits", "--size_tab", "10", "16", "64", "--T", "6", "--Kmax", "3"]
@@ -21,11 +27,58 @@ def run(*words, cwd=ROOT, check=True, **kwargs) -> subprocess.CompletedProcess:
     return done
 
 
-def call(*words) -> None:
-    """The same in this process, without the seconds of a start; it must succeed."""
+def call(*words) -> str:
+    """The same in this process, without the seconds of a start; it must succeed.
+
+    Returns what it printed, which is printed as well.
+    """
     from main import main
 
-    assert main([str(word) for word in words]) == 0
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        status = main([str(word) for word in words])
+    print(text.getvalue(), end="")
+    assert status == 0
+    return text.getvalue()
+
+
+def options(line: str) -> dict:
+    """What a command line means: every option with its value."""
+    import commandLine
+
+    return vars(commandLine.parse(shlex.split(line)))
+
+
+def fails(line: str, capfd) -> str:
+    """Run the program in this process; return its one line of error."""
+    from main import main
+
+    capfd.readouterr()
+    try:
+        status = main(shlex.split(line))
+    except SystemExit as end:
+        status = end.code
+    message = capfd.readouterr().err
+    assert status == 2, (status, message)
+    assert message.startswith("main.py: error: ") and message.count("\n") == 1, message
+    return message
+
+
+def refuses(line: str, expected: str, capfd) -> None:
+    """The command ends with one line that says what is expected, and writes nothing here."""
+    before = set(Path.cwd().iterdir())
+    message = fails(line, capfd)
+    assert expected in message, message
+    assert set(Path.cwd().iterdir()) == before
+
+
+_plot_folder = plotFunctions.plot_folder
+
+
+def drawing(really: bool = True) -> contextlib.AbstractContextManager:
+    """Within it the program draws its figures, or does not, which takes seconds a run."""
+    return mock.patch.object(
+        plotFunctions, "plot_folder", _plot_folder if really else lambda folder: []
+    )
 
 
 def only_run(results: Path) -> Path:

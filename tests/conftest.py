@@ -1,5 +1,33 @@
-"""One thread per test: the networks are tiny, and the machine may be busy with other things."""
+"""One thread a test, and no figures where nobody looks at them."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here or in a subprocess
+
+import commands  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="session")
+def undrawn():
+    """The program draws nothing in this process, which takes most of the time of a short run.
+
+    What looks at figures asks for them: a test by `@pytest.mark.figures`, a fixture that several
+    tests share by `with commands.drawing():`.
+    """
+    with commands.drawing(False):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def drawn(request):
+    """Figures, for a test that is marked."""
+    with commands.drawing(request.node.get_closest_marker("figures") is not None):
+        yield
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder to run in, so that whatever is written there shows."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -13,7 +13,7 @@ missing or added, and ends with status 1 if something is changed or missing. Com
 machine: sums differ in their last bits between processors and versions of torch.
 
 A tool, not a test, and no part of the program: it knows the command line and the files only. All
-cases take about three minutes on two cores; `--only NAME ...` runs some of them.
+cases take about four minutes on two idle cores; `--only NAME ...` runs some of them.
 """
 
 from __future__ import annotations

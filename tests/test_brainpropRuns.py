@@ -5,7 +5,7 @@ import csv
 import commands
 import pytest
 import torch
-from test_commandLine import fails, options
+from commands import options, refuses
 
 from datasets import hold_out, load_dataset
 from errors import DataError
@@ -24,7 +24,8 @@ def rows_of(folder):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     results = tmp_path_factory.mktemp("brainprop")
-    commands.call(*RUN, "--benchmark", "--epochs", 4, "--results-dir", results)
+    with commands.drawing():
+        commands.call(*RUN, "--benchmark", "--epochs", 4, "--results-dir", results)
     return commands.only_run(results)
 
 
@@ -152,7 +153,7 @@ WRONG = {
     "--epsilon 0.1": "--epsilon is not used by the energy-based network",
     "--training-method BrainProp --epsilon 2": "'2' is not a number from 0 to 1",
     "--training-method BrainProp --validation 1.5": "between 0 and 1, or test",
-    "--training-method BrainProp --lr_tab 0.1 0.2": "these nets learn with one rate",
+    "--dataset digits --training-method EBP --lr_tab 0.1 0.2": "these nets learn with one rate",
     "--dataset wine --training-method BrainProp --architecture conv": "conv needs images",
     "--dataset digits --training-method EBP --architecture loccon --action receipe": "equilibrium",
     "MNIST dense": "the following arguments are required: algorithm",
@@ -162,11 +163,5 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_wrong_command_is_one_line_and_writes_nothing(line, tmp_path, monkeypatch, capfd):
-    from main import main
-
-    monkeypatch.chdir(tmp_path)
-    if "--lr_tab" in line:
-        line += " --dataset digits"
-    assert next(v for k, v in WRONG.items() if line.startswith(k)) in fails(main, line, capfd)
-    assert list(tmp_path.iterdir()) == []
+def test_a_wrong_command_is_one_line_and_writes_nothing(line, place, capfd):
+    refuses(line, WRONG[line], capfd)

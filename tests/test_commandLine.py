@@ -29,17 +29,13 @@ README_TRAIN = {  # every `--action train` command of the published README, word
 CUT = ["--epochs", "1", "--T", "3", "--Kmax", "2", "--batch-size", "20"]
 
 
-def options(line: str):
-    return vars(commandLine.parse(shlex.split(line)))
-
-
 @pytest.mark.parametrize("row", README_TRAIN)
 def test_published_commands_mean_what_they_say(row):
-    args = options(README_TRAIN[row])
+    args = commands.options(README_TRAIN[row])
     assert args["benchmark"] and args["dataset"] == "mnist" and args["batch_size"] == 20
     assert args["dt"] == (0.2 if row.startswith("EB") else 1.0)
     assert args["activation_function"] == ("hardsigm" if row == "P-conv" else "sigm")
-    same = options(f"--preset {row}")
+    same = commands.options(f"--preset {row}")
     changed = {name for name in args if args[name] != same[name]} - {"preset"}
     expected = {"P-1h": {"T", "Kmax"}, "EB-1h": {"benchmark", "lr_tab"}, "EB-2h": {"benchmark"}}
     assert changed == expected.get(row, set())
@@ -48,57 +44,39 @@ def test_published_commands_mean_what_they_say(row):
 
 @pytest.mark.parametrize("row", ["EB-1h", "EB-2h"])
 def test_the_bptt_presets_differ_in_method_clamp_and_rates_only(row):
-    ep, bptt = options(f"--preset {row}"), options(f"--preset {row}-BPTT")
+    ep, bptt = commands.options(f"--preset {row}"), commands.options(f"--preset {row}-BPTT")
     changed = {name for name in ep if ep[name] != bptt[name]} - {"preset"}
     assert changed - {"lr_tab"} == {"training_method", "no_clamp"} and bptt["no_clamp"]
     assert ("lr_tab" in changed) is (row == "EB-1h")
 
 
 @pytest.mark.parametrize("row", README_TRAIN)
-def test_published_commands_run_with_their_steps_cut_down(row, tmp_path, capsys):
-    from main import main
-
-    words = [
-        *shlex.split(README_TRAIN[row]),
-        *CUT,
-        "--data-dir",
-        str(commands.small_mnist(tmp_path)),
-    ]
-    assert main([*words, "--results-dir", str(tmp_path / "results")]) == 0
+def test_published_commands_run_with_their_steps_cut_down(row, tmp_path):
+    words = [*shlex.split(README_TRAIN[row]), *CUT, "--data-dir", commands.small_mnist(tmp_path)]
+    printed = commands.call(*words, "--results-dir", tmp_path / "results")
     folder = commands.only_run(tmp_path / "results")
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
-    assert capsys.readouterr().out.count("epoch 1/1") == 2
+    assert printed.count("epoch 1/1") == 2
 
 
 def test_the_toy_model_trains_on_digits(tmp_path):
-    words = [
-        "--toymodel",
-        "--dataset",
-        "digits",
-        "--T",
-        "5",
-        "--Kmax",
-        "2",
-        "--batch-size",
-        "200",
-        "--size-tab",
-        "10",
-        "12",
-        "64",
-    ]
+    words = ["--toymodel", "--dataset", "digits", "--T", 5, "--Kmax", 2, "--batch-size", 200]
+    words += ["--size-tab", 10, 12, 64]
     commands.call(*words, "--results-dir", tmp_path)
     assert commands.only_run(tmp_path).parts[-3] == "ep_toy_1hidden"
 
 
 def test_underscore_and_hyphen_are_the_same():
-    one = options("--size-tab 10 20 784 --lr-tab .1 .2 --batch_size 3 --training_method eqprop")
-    assert one == options(
+    one = commands.options(
+        "--size-tab 10 20 784 --lr-tab .1 .2 --batch_size 3 --training_method eqprop"
+    )
+    assert one == commands.options(
         "--size_tab 10 20 784 --lr_tab .1 .2 --batch-size 3 --training-method eqprop"
     )
 
 
 def test_options_by_hand_win_over_the_preset():
-    args = options("--epochs 2 --preset P-2h --T 70")
+    args = commands.options("--epochs 2 --preset P-2h --T 70")
     assert (args["epochs"], args["T"], args["Kmax"]) == (2, 70, 20)
 
 
@@ -111,8 +89,11 @@ def test_list_presets_names_each_with_the_papers_figure(capsys):
         assert f"\n{name}\n" in "\n" + text and preset.options in text and preset.reported in text
 
 
-def test_help_shows_defaults_and_groups():
-    text = commands.run("--help").stdout
+def test_help_shows_defaults_and_groups(capsys):
+    with pytest.raises(SystemExit) as end:
+        commandLine.parse(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
     for word in (
         "layered EP",
         "(default: 20)",
@@ -178,31 +159,13 @@ WRONG = {  # command line -> what its one line must say
 }
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty folder to run in, so that whatever is written shows."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def fails(main, line, capfd) -> str:
-    """Run the program in this process; return its one line of error."""
-    try:
-        status = main(shlex.split(line))
-    except SystemExit as end:
-        status = end.code
-    message = capfd.readouterr().err
-    assert status == 2, (status, message)
-    assert message.startswith("main.py: error: ") and message.count("\n") == 1, message
-    return message
+    return commands.fails(line, capfd)
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_a_wrong_command_is_one_line_and_writes_nothing(line, place, capfd):
-    from main import main
-
-    assert WRONG[line] in fails(main, line, capfd)
-    assert list(place.iterdir()) == []
+    commands.refuses(line, WRONG[line], capfd)
 
 
 def test_a_real_process_ends_with_status_2_and_no_traceback(place):
@@ -212,34 +175,28 @@ def test_a_real_process_ends_with_status_2_and_no_traceback(place):
 
 
 def test_images_must_be_there(place, capfd):
-    from main import main
-
     (place / "pictures" / "cats").mkdir(parents=True)
     (place / "pictures" / "dogs").mkdir()
-    assert "pictures" in fails(main, "--dataset folder --data-dir pictures", capfd)
+    assert "pictures" in commands.fails("--dataset folder --data-dir pictures", capfd)
     for kind in ("cats", "dogs"):
         for n in range(4):
             Image.new("L", (6, 6), 20 * n).save(place / "pictures" / kind / f"{n}.png")
     (place / "pictures" / "cats" / "2.png").write_bytes(b"no picture")
-    assert "2.png" in fails(main, "--dataset folder --data-dir pictures", capfd)
+    assert "2.png" in commands.fails("--dataset folder --data-dir pictures", capfd)
     assert not (place / "results").exists()
 
 
 def test_damaged_and_foreign_checkpoints(place, capfd):
-    from main import main
-
     (place / "broken.pt").write_bytes(b"PK\x03\x04 cut short")
-    assert "cannot be read as a checkpoint" in fails(main, "--load broken.pt", capfd)
+    assert "cannot be read as a checkpoint" in commands.fails("--load broken.pt", capfd)
     torch.save({"weights": {}}, place / "foreign.pt")
-    assert "not a checkpoint of this program" in fails(main, "--load foreign.pt", capfd)
+    assert "not a checkpoint of this program" in commands.fails("--load foreign.pt", capfd)
     torch.save({"format": FORMAT + 1}, place / "newer.pt")
-    message = fails(main, "--action evaluate --load newer.pt", capfd)
+    message = commands.fails("--action evaluate --load newer.pt", capfd)
     assert f"format {FORMAT + 1}, this program reads format {FORMAT}" in message
 
 
 def test_records_are_checked_like_the_command_line(place, capfd):
-    from main import main
-
     records = {
         "text.json": ("no json", "is not valid JSON"),
         "other.json": ("[1]", 'has no "options"'),
@@ -248,38 +205,30 @@ def test_records_are_checked_like_the_command_line(place, capfd):
     }
     for name, (text, expected) in records.items():
         (place / name).write_text(text)
-        assert expected in fails(main, f"--config {name}", capfd)
+        assert expected in commands.fails(f"--config {name}", capfd)
 
 
 def test_resume_refuses_other_options(place, capfd):
-    from main import main
-
-    assert main([*commands.SMALL, "--epochs", "1"]) == 0
+    commands.call(*commands.SMALL, "--epochs", 1)
     folder = commands.only_run(place / "results")
-    capfd.readouterr()
-    message = fails(main, f"--resume {folder} --beta 0.3 --T 9", capfd)
+    message = commands.fails(f"--resume {folder} --beta 0.3 --T 9", capfd)
     assert "--T, --beta cannot be changed" in message
     (folder / "checkpoint.pt").unlink()
-    assert "no checkpoint at" in fails(main, f"--resume {folder}", capfd)
+    assert "no checkpoint at" in commands.fails(f"--resume {folder}", capfd)
 
 
 def test_a_network_is_not_evaluated_on_data_of_another_size(place, capfd):
-    from main import main
-
-    assert main([*commands.SMALL, "--epochs", "1"]) == 0
+    commands.call(*commands.SMALL, "--epochs", 1)
     folder = commands.only_run(place / "results")
     for kind in ("cats", "dogs"):
         (place / "pictures" / kind).mkdir(parents=True)
         for n in range(4):
             Image.new("L", (6, 6), 20 * n).save(place / "pictures" / kind / f"{n}.png")
-    capfd.readouterr()
     line = f"--action evaluate --load {folder}/checkpoint.pt --dataset folder --data-dir pictures"
-    assert "must end in" in fails(main, line + " --grey", capfd)
+    assert "must end in" in commands.fails(line + " --grey", capfd)
 
 
 def test_a_convolutional_network_trains_on_a_folder_of_colour_images(place):
-    from main import main
-
     for part in ("train", "test"):
         for kind, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
             (place / "pictures" / part / kind).mkdir(parents=True)
@@ -290,7 +239,7 @@ def test_a_convolutional_network_trains_on_a_folder_of_colour_images(place):
         "--dataset folder --data-dir pictures --image-size 8 --C_tab 4 3 --Fconv 3 --T 10 --Kmax 4 "
     )
     line += "--beta 0.5 --lr_tab 0.5 0.5 --batch-size 2 --epochs 30 --activation-function sigm"
-    assert main(shlex.split(line)) == 0
+    commands.call(*shlex.split(line))
     folder = commands.only_run(place / "results")
     assert folder.parts[-3] == "ep_conv_1conv_1fc"
     last = (folder / "metrics.csv").read_text().splitlines()[-1].split(",")

@@ -7,7 +7,7 @@ import commands
 import numpy as np
 import pytest
 import torch
-from test_commandLine import fails, options
+from commands import options, refuses
 
 from datasets import LOGIC, load_dataset, one_hot
 from netFunctions import Schedule
@@ -25,7 +25,8 @@ FIGURES = {"results", "mse", "convergence", "weights_DEEP", "graph_DEEP", "decis
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     results = tmp_path_factory.mktemp("directed")
-    commands.call(*RUN, "--results-dir", results)
+    with commands.drawing():
+        commands.call(*RUN, "--results-dir", results)
     return commands.only_run(results)
 
 
@@ -58,6 +59,7 @@ def test_every_measure_is_there_for_every_network_and_epoch(trained):
     assert [float(row["loss"]) for row in rows] == pytest.approx(loss.tolist())
 
 
+@pytest.mark.figures
 def test_the_figures_are_drawn_at_the_end_and_again(trained):
     import plotFunctions
 
@@ -136,6 +138,7 @@ def test_a_small_data_set_runs(tmp_path):
     assert len(rows) == 2 and 0 <= float(rows[-1]["test_error"]) <= 100
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("method", ["DEEP", "asymEP"])
 def test_curves_and_the_angle_per_epoch(method, tmp_path):
     words = ["--training-method", method, "--dataset", "xor", "--num_net", 3, "--epochs", 4]
@@ -205,12 +208,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_wrong_command_is_one_line_and_writes_nothing(line, tmp_path, monkeypatch, capfd):
-    from main import main
-
-    monkeypatch.chdir(tmp_path)
-    assert WRONG[line] in fails(main, line, capfd)
-    assert list(tmp_path.iterdir()) == []
+def test_a_wrong_command_is_one_line_and_writes_nothing(line, place, capfd):
+    refuses(line, WRONG[line], capfd)
 
 
 def test_words_of_a_record_are_words_of_a_command(trained):

@@ -144,7 +144,8 @@ def by_jobs(tmp_path_factory):
     for jobs in (1, 2):
         for kind, words in SYSTEMS.items():
             results = place / kind / str(jobs)
-            commands.call(*words, "--trials", 2, "--jobs", jobs, "--results-dir", results)
+            with commands.drawing(jobs == 2):
+                commands.call(*words, "--trials", 2, "--jobs", jobs, "--results-dir", results)
     return place
 
 
@@ -181,6 +182,7 @@ def test_the_summary_has_mean_deviation_number_best_and_last_epoch(by_jobs):
     assert "| EP | 2 | 2 ± 0 |" in text
 
 
+@pytest.mark.figures
 def test_two_sweeps_make_a_grid(tmp_path):
     grid = ["--sweep", "T", 5, 6, "--sweep", "beta", 0.5, 1, "--trials", 2]
     commands.call(*TINY, *grid, "--results-dir", tmp_path)
@@ -205,6 +207,7 @@ MEASURING = {
 }
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("action", MEASURING)
 def test_curves_and_receipe_over_seeds_have_their_measures_in_the_summary(action, tmp_path):
     words, measures = MEASURING[action]
