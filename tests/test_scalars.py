@@ -10,7 +10,7 @@ from commands import SMALL, call, only_run
 
 from commandLine import parse
 from runs.many import read_rows
-from scalars import Scalars
+from runFolder import Scalars
 
 
 def curves_in(folder):

@@ -7,7 +7,7 @@ import commands
 import pytest
 import torch
 
-from threads import busy_cores, crowded, threads_for
+from parallel import busy_cores, crowded, threads_for
 
 
 def test_short_steps_get_one_thread_and_long_ones_torchs_choice():
