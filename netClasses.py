@@ -21,8 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks.base import BPTT, EP, Pairs, Rule, Tensors
-from parallel import ALONE, Team
+from networks.base import BPTT, EP, Network, Pairs, Tensors
 from products import add_product, prepare
 
 
@@ -67,7 +66,7 @@ ACTIVATIONS = {
 }
 
 
-class EquilibriumNetwork(nn.Module):
+class EquilibriumNetwork(Network):
     """A state that is driven to rest, and a local rule that reads it.
 
     A subclass gives `constants` and `wire` (what a phase leaves unchanged), `initHidden` (the state
@@ -81,8 +80,7 @@ class EquilibriumNetwork(nn.Module):
     reach: list[int]  # per layer, steps before a nudge of the output can show in it
     dt: float
     nudge_gain = 1.0  # the nudge descends so many times half the squared error
-    rules: dict[str, Rule] = {"EP": EP, "BPTT": BPTT}  # by the name of the training method
-    team: Team = ALONE  # the processes that teach it
+    rules = {"EP": EP, "BPTT": BPTT}
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,10 +96,6 @@ class EquilibriumNetwork(nn.Module):
     def n_rates(self) -> int:
         """How many learning rates it takes: one for each synapse group."""
         return len(self.weights)
-
-    def first(self) -> EquilibriumNetwork:
-        """Itself; of a batch of networks the first one, by itself."""
-        return self
 
     def add_synapses(self, shape: Sequence[int], generator: torch.Generator) -> None:
         """Append a weight and its bias, both uniform in +-1/sqrt(fan-in) (torch's own default)."""
@@ -270,18 +264,6 @@ class EquilibriumNetwork(nn.Module):
         for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
             for parameter, g in zip(pair, gradient, strict=True):
                 parameter.add_(g, alpha=lr)
-
-    def initial_records(self) -> dict[str, torch.Tensor]:
-        """What a result folder keeps of the untaught network, by name."""
-        return {}
-
-    def records(self, history: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What a result folder keeps of the network as it is now, beside its weights, by name.
-
-        Args:
-            history: what was measured while teaching, (epochs, batches, ...) by name.
-        """
-        return {}
 
 
 class LayerDrive(NamedTuple):

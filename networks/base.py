@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from parallel import ALONE, Team
+
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 
@@ -164,3 +166,27 @@ class Rule(NamedTuple):
 
 
 EP, BPTT = Rule(learn_by_ep), Rule(learn_by_bptt)
+
+
+class Network(nn.Module):
+    """What training needs of a network, whatever it computes with."""
+
+    rules: dict[str, Rule] = {}  # by the name of the training method
+    n_rates = 1  # how many learning rates it takes
+    team: Team = ALONE  # the processes that teach it
+
+    def first(self) -> Network:
+        """Itself; of a batch of networks the first one, by itself."""
+        return self
+
+    def initial_records(self) -> dict[str, torch.Tensor]:
+        """What a result folder keeps of the untaught network, by name."""
+        return {}
+
+    def records(self, history: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What a result folder keeps of the network as it is now, beside its weights, by name.
+
+        Args:
+            history: what was measured while teaching, (epochs, batches, ...) by name.
+        """
+        return {}

@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import skip_init
 
-from networks.base import Lesson, Rule, Schedule
+from networks.base import Lesson, Network, Rule, Schedule
 from parallel import ALONE, Summed, Team
 
 EPSILON = 0.02  # share of choices that are drawn instead of greedy
@@ -172,7 +172,7 @@ class LocallyConnected(nn.Module):
         return torch.bmm(self.weight.transpose(1, 2), patches)
 
 
-class Classifier(nn.Sequential):
+class Classifier(Network, nn.Sequential):
     """A net of the paper, from `build_classifier`; its output is linear, (batch, n_classes).
 
     Attributes:
@@ -187,22 +187,11 @@ class Classifier(nn.Sequential):
     n_classes: int
     epsilon: float
     l2: float
-    n_rates = 1  # the layers share one
-    rules: dict[str, Rule]  # by the name of the training method
-    team: Team = ALONE  # the processes that teach it
 
     @property
     def kernels(self) -> list[nn.Parameter]:
         kinds = (nn.Linear, nn.Conv2d, LocallyConnected)
         return [layer.weight for layer in self if isinstance(layer, kinds)]
-
-    def initial_records(self) -> dict[str, torch.Tensor]:
-        """What a result folder keeps of the untaught network: nothing."""
-        return {}
-
-    def records(self, history: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What a result folder keeps of the network beside its weights: nothing."""
-        return {}
 
 
 # ------------------------------------------------------------------------------ the architectures

@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "results" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
-NOT_YET_WRITTEN = {"docs/add-a-system.md"}  # linked already; the test below asks to empty this
 WITH_PLACEHOLDERS = {  # commands about folders that a reader has and a test has not
     "--action evaluate --load results/.../checkpoint.pt",
     "--resume results/.../Trial-1",
@@ -82,14 +81,8 @@ def test_links_lead_to_files_and_titles_that_exist(page):
             continue
         name, _, anchor = link.partition("#")
         target = (page.parent / name).resolve() if name else page
-        inside = target.relative_to(ROOT).as_posix()
-        assert target.exists() or inside in NOT_YET_WRITTEN, link
+        assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
-
-
-def test_what_is_not_yet_written_is_listed_no_longer_than_that():
-    written = [name for name in NOT_YET_WRITTEN if (ROOT / name).exists()]
-    assert not written, f"take {written} out of NOT_YET_WRITTEN"
 
 
 def test_every_page_and_every_figure_is_linked():

@@ -9,8 +9,8 @@ import pytest
 from commands import SMALL, call, only_run
 
 from commandLine import parse
-from runs.many import read_rows
 from runFolder import Scalars
+from runs.many import read_rows
 
 
 def curves_in(folder):
