@@ -45,6 +45,9 @@ class Activation(NamedTuple):
 
 
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
+# How far apart a convolution puts values that are equal, at most, in units of rounding times the
+# sum of a filter's absolute weights: with states and data of size 1, up to 0.6 was seen.
+TIE = 4.0
 
 ACTIVATIONS = {
     # 1 / (1 + exp(-4 (v - 1/2))), slope 4 rho (1 - rho)
@@ -490,6 +493,7 @@ class ConvDrive(NamedTuple):
     dense: Tensors  # weights (n_i, n_i+1)
     kernels: Tensors  # (C_k, C_k+1, F, F), but for the one that sees the data
     kernel_biases: Tensors
+    falls: Tensors  # per kernel (height, width), what lets the first of equal values win
 
 
 class convEP(EPdisc):
@@ -497,7 +501,8 @@ class convEP(EPdisc):
 
     Dense layers as in `EPdisc` on top of convolutions with max-pooling. Forwards a layer receives
     pool(W * s + b); backwards the transposed convolution of the layer above, each of whose values
-    is put at the place where the maximum was found in the same step.
+    is put at the place where the maximum was found in the same step. Of equal values the first
+    one wins, row by row.
 
     Args:
         size_tab: units of the dense layers, from the output backwards.
@@ -560,9 +565,12 @@ class convEP(EPdisc):
         dense, kernels = weights[: self.n_dense], weights[self.n_dense :]
         dense_biases, kernel_biases = biases[: self.n_dense], biases[self.n_dense :]
         kernels = [w.contiguous(memory_format=torch.channels_last) for w in kernels]
-        top, top_positions = self.pool(x, kernels.pop(), kernel_biases.pop())
+        falls = [
+            self.fall(k, *pair) for k, pair in enumerate(zip(kernels, kernel_biases, strict=True))
+        ]
+        top, top_positions = self.pool(x, kernels.pop(), kernel_biases.pop(), falls.pop())
         inputs = [self.rho.affine(b) for b in dense_biases]
-        return [x, top, top_positions, *inputs, *dense, *kernels, *kernel_biases]
+        return [x, top, top_positions, *inputs, *dense, *kernels, *kernel_biases, *falls]
 
     def wire(self, constants: Tensors) -> ConvDrive:
         x, top, top_positions, *rest = constants
@@ -574,7 +582,8 @@ class convEP(EPdisc):
             inputs=rest[:n],
             dense=rest[n : 2 * n],
             kernels=rest[2 * n : 2 * n + c],
-            kernel_biases=rest[2 * n + c :],
+            kernel_biases=rest[2 * n + c : 2 * n + 2 * c],
+            falls=rest[2 * n + 2 * c :],
         )
 
     def initHidden(self, drive: ConvDrive) -> PooledState:
@@ -586,10 +595,27 @@ class convEP(EPdisc):
         ]
         return PooledState(dense + maps, None)
 
-    def pool(self, s, kernel, bias):
+    @torch.no_grad()
+    def fall(self, k: int, kernel: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """How much each place of map k is lowered when maxima are looked for, (height, width).
+
+        From zero states, and on even surfaces, the values of a pooling window are equal but for
+        rounding in the convolution, which differs with the size of the batch, while the state in
+        which the network comes to rest hangs on the winner. So each place of a window falls below
+        the one before, row by row, by more than rounding makes up for and less than matters.
+        """
+        rows, columns = (
+            torch.arange(n, device=bias.device) % self.Fpool for n in self.map_sizes[k]
+        )
+        size = (kernel.abs().sum((1, 2, 3)) + bias.abs()).max()
+        step = TIE * torch.finfo(bias.dtype).eps * size
+        return step * (rows[:, None] * self.Fpool + columns)
+
+    def pool(self, s, kernel, bias, fall):
         """Pooled maxima of the convolution of s, (batch, C, h, w), and their places."""
-        maps = F.conv2d(s, kernel, bias, padding=self.pad)
-        return F.max_pool2d(maps, self.Fpool, return_indices=True)
+        lowered = F.conv2d(s, kernel, bias, padding=self.pad).sub_(fall)
+        values, places = F.max_pool2d(lowered, self.Fpool, return_indices=True)
+        return values + fall.take(places), places
 
     def unpool(self, k, s, positions):
         """Each value of s at the place where the maximum was found, 0 elsewhere."""
@@ -621,8 +647,9 @@ class convEP(EPdisc):
     def pool_all(self, drive: ConvDrive, maps: Tensors) -> tuple[list, list]:
         """What every convolutional layer receives forwards, and where the maxima were found."""
         pooled, positions = [], []
-        for below, kernel, bias in zip(maps[1:], drive.kernels, drive.kernel_biases, strict=True):
-            values, places = self.pool(below, kernel, bias)
+        per_kernel = (drive.kernels, drive.kernel_biases, drive.falls)
+        for below, *parts in zip(maps[1:], *per_kernel, strict=True):
+            values, places = self.pool(below, *parts)
             pooled.append(values)
             positions.append(places)
         return [*pooled, drive.top], [*positions, drive.top_positions]

@@ -4,9 +4,12 @@ import shutil
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from datasets import Split
 from netClasses import BLOCK, EPcont, EPdisc, convEP, toyEPcont
-from networks.base import bptt_gradients
+from netFunctions import evaluate
+from networks.base import Schedule, bptt_gradients
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,84 @@ def test_convolutions_of_any_size_run_and_have_gradients(build, shape):
         assert pair[1].shape == grad[1].shape == b.shape
         assert all(g.isfinite().all() for g in (*pair, *grad))
         assert pair[0].abs().max() > 0
+
+
+def three_convolutions(rho: str, dtype: torch.dtype, side: int = 22) -> convEP:
+    """Where this torch adds up filters of side 3 differently from place to place."""
+    net = convEP([5, 7], [4, 3, 2, 1], (side, side), rho, Fconv=3, padding=True, seed=1)
+    return net.to(dtype)
+
+
+def end_of_phases(net: convEP, data: torch.Tensor) -> list[torch.Tensor]:
+    with torch.no_grad():
+        drive = net.drive(data)
+        free = net(drive, net.initHidden(drive), 60)
+        target = torch.eye(5, dtype=data.dtype)[:1].expand(len(data), 5)
+        return [*free, *net(drive, free, 8, target, 0.5)]
+
+
+def apart(states, others) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(states, others, strict=True))
+
+
+CONV_BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-13}
+
+
+@pytest.mark.parametrize("rho", ["sigm", "tanh", "hardsigm"])
+@pytest.mark.parametrize("dtype", CONV_BOUNDS)
+def test_the_state_of_an_image_does_not_depend_on_its_batch(dtype, rho):
+    """With three convolutions all of a pooling window is equal, but for rounding, at first."""
+    torch.manual_seed(0)
+    net, data = three_convolutions(rho, dtype), torch.rand(9, 1, 22, 22, dtype=dtype)
+    together = end_of_phases(net, data)
+    for i in (0, 4, 8):
+        alone = end_of_phases(net, data[i : i + 1])
+        assert apart(alone, [v[i : i + 1] for v in together]) < CONV_BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("rho", ["sigm", "tanh", "hardsigm"])
+@pytest.mark.parametrize("dtype", CONV_BOUNDS)
+def test_rounding_in_a_convolution_does_not_choose_the_maximum(dtype, rho, monkeypatch):
+    """Rounding drawn at random, as large as was ever seen, stands for any machine's."""
+    torch.manual_seed(0)
+    net, data = three_convolutions(rho, dtype), torch.rand(2, 1, 22, 22, dtype=dtype)
+    data[:, :, :12] = 0.7  # an even surface, where ties last
+    expected, exact = end_of_phases(net, data), F.conv2d
+
+    def rounded(s, kernel, *args, **kwargs):
+        maps = exact(s, kernel, *args, **kwargs)
+        size = 0.6 * torch.finfo(dtype).eps * kernel.abs().sum((1, 2, 3))
+        return maps + (torch.rand_like(maps) - 0.5) * size[:, None, None]
+
+    monkeypatch.setattr(F, "conv2d", rounded)
+    assert apart(end_of_phases(net, data), expected) < 20 * CONV_BOUNDS[dtype]
+
+
+def test_the_first_of_equal_values_is_the_maximum_and_a_larger_one_wins():
+    net = convEP([2], [3, 1], (6, 6), Fconv=1).double()
+    data = torch.full((1, 1, 6, 6), 0.4, dtype=torch.float64)
+    data[0, 0, 3, 1] = 0.5
+    with torch.no_grad():
+        net.weights[-1].fill_(1.0)
+        drive = net.drive(data)
+    places = drive.top_positions[0, 0]
+    assert places.tolist() == [[0, 2, 4], [19, 14, 16], [24, 26, 28]]
+    expected = torch.full((3, 3), 0.4, dtype=torch.float64)
+    expected[1, 0] = 0.5
+    bias = net.biases[-1].detach()[0]
+    assert torch.allclose(drive.top[0, 0], expected + bias, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", CONV_BOUNDS)
+def test_the_loss_does_not_depend_on_the_size_of_the_test_batch(dtype):
+    torch.manual_seed(0)
+    net, images = three_convolutions("sigm", dtype), torch.rand(12, 1, 22, 22)
+    split = Split(images, torch.arange(12) % 5, 5, 1.0)
+    losses = []
+    for size in (1, 5, 12):
+        plan = Schedule(T=60, Kmax=4, beta=0.5, lr_tab=[0.1] * 5, test_batch_size=size, dtype=dtype)
+        losses.append(evaluate(net, split, plan).loss)
+    assert max(losses) - min(losses) < 10 * CONV_BOUNDS[dtype]
 
 
 def test_a_step_leaves_the_state_it_was_given(  # the free state is needed after the nudged phase
