@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from datasets import Dataset, Split
-from errors import Stopped, TrainingError
+from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Lesson, Schedule, Tensors
 from parallel import Team
@@ -70,6 +70,18 @@ class Particles:
             self.layers = [v.new_zeros(n, *v.shape[1:]) for v in state]
         for layer, v in zip(self.layers, state, strict=True):
             layer[span] = v
+
+
+@torch.no_grad()
+def are_states(
+    layers: Tensors | None, net: torch.nn.Module, split: Split, dtype: torch.dtype
+) -> bool:
+    """Whether layers can be the free states of all samples of a split; there may be none yet."""
+    if layers is None:
+        return True
+    one, _ = split.batch(slice(0, 1), dtype)
+    shapes = [(len(split), *v.shape[1:]) for v in net.initHidden(net.drive(one))]
+    return [tuple(v.shape) for v in layers] == shapes
 
 
 class Evaluation(NamedTuple):
@@ -291,17 +303,56 @@ class Training:
         self.saved_at, self.cost_of_saving = -math.inf, 0.0
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what `save` has written."""
+        """Take up what `save` has written.
+
+        Args:
+            checkpoint: as `read_checkpoint` returns it.
+        Raises:
+            RunError: it is of other methods, of another network or of other data.
+        """
+        weights, particles = checkpoint["weights"], checkpoint["particles"]
         self.progress = Progress(**checkpoint["progress"])
         self.best = checkpoint.get("best", {})
+        if wrong := self.misplaced(weights):
+            raise self.foreign(wrong)
         device = self.data.train.x.device
         for method, net in self.nets.items():
-            net.load_state_dict(checkpoint["weights"][method])
-            stored = checkpoint["particles"].get(method, (None, None))
+            for state in (self.best.get(method, weights[method]), weights[method]):
+                try:
+                    net.load_state_dict(state)
+                except RuntimeError:  # says what differs in many lines
+                    raise self.foreign(f"holds another network for {method}") from None
+            stored = particles.get(method, (None, None))
+            for layers, split in zip(stored, (self.data.train, self.data.test), strict=True):
+                if not are_states(layers, net, split, self.schedule.dtype):
+                    raise self.foreign(f"holds states of {method} for other data")
             self.particles[method] = tuple(
                 Particles(self.team.own_part(layers and [v.to(device) for v in layers], size))
                 for layers, (_, size) in zip(stored, self.passes, strict=True)
             )
+
+    def misplaced(self, weights: dict[str, Any]) -> str:
+        """Where a checkpoint stands that this training cannot, in words; nothing if it can."""
+        progress, methods = self.progress, self.nets.keys()
+        n_batches = self.data.train.n_batches(self.schedule.batch_size)
+        done = progress.rows[-1]["epoch"] if progress.rows else 0
+        named = {row["method"] for row in progress.rows} | self.best.keys() | set(progress.over)
+        if weights.keys() != methods:
+            return f"is of {', '.join(weights)}, not of {', '.join(methods)}"
+        if foreign := sorted(named - methods):
+            return f"has epochs of {', '.join(foreign)}"
+        if progress.method >= len(methods) or progress.epoch not in (done, done + 1):
+            return f"stands at epoch {progress.epoch}, its results at epoch {done}"
+        if progress.batch > n_batches:
+            return f"stands at batch {progress.batch} of {n_batches}"
+        if progress.batch and not {"error", "loss"} <= progress.record.keys():
+            return f"lacks the losses of the {progress.batch} batches before"
+        if any(v.shape[:1] != (n_batches,) for v in progress.record.values()):
+            return f"has records that are not of {n_batches} batches"
+        return ""
+
+    def foreign(self, what: str) -> RunError:
+        return RunError(f"{self.run.path / 'checkpoint.pt'} is of another run: it {what}")
 
     @property
     def passes(self) -> list[tuple[int, int]]:

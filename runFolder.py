@@ -12,6 +12,7 @@ import csv
 import datetime
 import io
 import json
+import math
 import os
 import platform
 import shlex
@@ -183,7 +184,7 @@ class RunFolder:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint onto the CPU; what it holds is then as `patterns` says.
 
     Raises:
         RunError: no such file, not a checkpoint, or one of another format.
@@ -197,13 +198,93 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint ({type(error).__name__}); "
             "it is damaged or was not written by this program"
         ) from error
-    if not isinstance(state, dict) or "format" not in state:
+    if not isinstance(state, dict) or not fits(state.get("format"), int):
         raise RunError(f"{path} is not a checkpoint of this program")
     if state["format"] != FORMAT:
         raise RunError(
             f"{path} has checkpoint format {state['format']}, this program reads format {FORMAT}"
         )
+    if wrong := misfit(state):
+        raise RunError(f"{path} {wrong}: it is damaged or was not written by this program")
     return state
+
+
+# What a checkpoint holds. A pattern is a type, None, a test, a tuple of patterns of which one fits,
+# a list of the pattern of each item, or {str: pattern of each value}.
+
+NOT_IN_OLD = {"best", "progress.best", "progress.over"}  # which are read, too
+
+
+def patterns() -> dict[str, Any]:
+    """By key what a checkpoint holds; its progress has the keys of netFunctions.Progress."""
+    from torch import Tensor
+
+    number = (int, float)
+    plain = (str, bool, int, float, None)
+    tensors = {str: Tensor}
+    return {
+        "options": {str: (*plain, [plain])},
+        "weights": {str: tensors},
+        "particles": {str: lambda v: fits(v, [(None, [Tensor])]) and len(v) == 2},
+        "best": {str: tensors},
+        "progress": dict,
+        "progress.epoch": lambda v: fits(v, int) and v >= 1,
+        "progress.method": is_count,
+        "progress.batch": is_count,
+        "progress.seconds": lambda v: fits(v, number) and 0 <= v < math.inf,
+        "progress.record": tensors,
+        "progress.rows": are_rows,
+        "progress.notes": {str: [(*number, [number])]},
+        "progress.history": {str: tensors},
+        "progress.best": {str: lambda v: fits(v, {str: number}) and {"error", "epoch"} == set(v)},
+        "progress.over": [str],
+    }
+
+
+def is_count(value: Any) -> bool:
+    return fits(value, int) and value >= 0
+
+
+def are_rows(value: Any) -> bool:
+    """Rows of metrics.csv: each has all the columns, and the same."""
+    kinds = dict.fromkeys(METRICS, (int, float)) | {"epoch": int, "method": str}
+    return fits(value, [{str: (int, float, str)}]) and all(
+        row.keys() == value[0].keys()
+        and all(key in row and fits(row[key], kind) for key, kind in kinds.items())
+        for row in value
+    )
+
+
+def fits(value: Any, pattern: Any) -> bool:
+    """Whether a value is what a pattern says."""
+    if isinstance(pattern, tuple):
+        return any(fits(value, one) for one in pattern)
+    if isinstance(pattern, list):
+        return isinstance(value, list | tuple) and all(fits(v, pattern[0]) for v in value)
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(
+            isinstance(key, str) and fits(v, pattern[str]) for key, v in value.items()
+        )
+    if isinstance(pattern, type):
+        return isinstance(value, pattern) and (pattern is bool or not isinstance(value, bool))
+    return value is None if pattern is None else pattern(value)
+
+
+def misfit(state: dict[str, Any]) -> str:
+    """What is wrong with a checkpoint, in words; nothing if it is as `patterns` says."""
+    progress, expected = state.get("progress"), patterns()
+    found = dict(state)
+    if isinstance(progress, dict):
+        found |= {f"progress.{key}": value for key, value in progress.items()}
+    for key, pattern in expected.items():
+        if key not in found and key not in NOT_IN_OLD:
+            return f"has no {key}"
+        if key in found and not fits(found[key], pattern):
+            return f"has a wrong {key}"
+    for key in map(str, found):
+        if key.startswith("progress.") and key not in expected:
+            return f"has {key}, which is unknown"
+    return ""
 
 
 def read_options(path: str | Path) -> dict[str, Any]:

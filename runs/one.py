@@ -38,7 +38,7 @@ from gradientMatching import (
     table_of,
 )
 from netClasses import EquilibriumNetwork
-from netFunctions import Particles, epoch_order, evaluate, number, train
+from netFunctions import Particles, are_states, epoch_order, evaluate, number, train
 from networks.base import Schedule
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
 from report.tables import write_report
@@ -252,6 +252,8 @@ def loaded_networks(args: Settings, data: Dataset) -> dict[str, EquilibriumNetwo
     ]
     for name, weights in kept:
         nets[name] = build_network(args, data)
+        if name.split(",")[0] not in nets[name].rules:
+            raise RunError(f"{args.load} holds weights of {name}, no method of this network")
         try:
             nets[name].load_state_dict(weights)
         except RuntimeError:
@@ -264,20 +266,22 @@ def part_of(nets: dict, name: str) -> str:
     return name if len(nets) > 1 else ""
 
 
-def stored_particles(args: Settings, data: Dataset) -> dict[str, Particles]:
+def stored_particles(args: Settings, data: Dataset, nets: dict) -> dict[str, Particles]:
     """By method, where the free phases of the test data ended; none for other data."""
     if not args.persistent:
         return {}
     found = {}
     for method, (_, layers) in read_checkpoint(args.load)["particles"].items():
-        fits = layers is not None and len(layers[0]) == len(data.test)
+        net, dtype = nets.get(method), getattr(torch, args.dtype)
+        fits = layers and net is not None and are_states(layers, net, data.test, dtype)
         found[method] = Particles([v.to(device_of(args)) for v in layers] if fits else None)
     return found
 
 
 def run_evaluation(args: Settings, argv: list[str], place: Path | None = None) -> None:
     args, data = load_data(args)
-    particles, nets = stored_particles(args, data), loaded_networks(args, data)
+    nets = loaded_networks(args, data)
+    particles = stored_particles(args, data, nets)
     for name, net in nets.items():
         method, plan = name.split(",")[0], schedule_of(args, net)
         plan = dataclasses.replace(plan, epoch=args.epochs + 1)  # a start of its own

@@ -1,8 +1,10 @@
 """Result folders: complete, never shared, never half written."""
 
 import csv
+import dataclasses
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 import commands
 import numpy as np
 import pytest
+import torch
+from test_commandLine import fails
 
 from errors import RunError
-from runFolder import RunFolder, createPath, read_checkpoint, write_whole
+from main import main
+from netFunctions import Progress
+from runFolder import RunFolder, createPath, patterns, read_checkpoint, write_whole
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +137,112 @@ def test_nothing_needs_unpickling(folder):
     assert read_checkpoint(folder / "checkpoint.pt")["progress"]["epoch"] == 3
     with pytest.raises(RunError, match="cannot be read as a checkpoint"):
         read_checkpoint(folder / "metrics.csv")
+
+
+def change(state, path, value):
+    """Set, or with KeyError remove, what stands at a place such as progress.epoch."""
+    *outer, last = path.split(".")
+    for key in outer:
+        state = state[key]
+    if value is KeyError:
+        del state[last]
+    else:
+        state[last] = value
+
+
+UNREADABLE = [  # what is changed in a checkpoint, and what is said
+    *((key, KeyError, f"has no {key}") for key in ("options", "weights", "particles", "progress")),
+    ("progress.epoch", KeyError, "has no progress.epoch"),
+    ("progress.colour", 3, "has progress.colour, which is unknown"),
+    ("options", [1, 2], "has a wrong options"),
+    ("options.beta", {"a": 1}, "has a wrong options"),
+    ("weights", {"EP": {"weights.0": "heavy"}}, "has a wrong weights"),
+    ("weights.EP", None, "has a wrong weights"),
+    ("particles", {"EP": 3}, "has a wrong particles"),
+    ("particles", {"EP": ([1.0], None)}, "has a wrong particles"),
+    ("progress", [3], "has a wrong progress"),
+    ("progress.epoch", -5, "has a wrong progress.epoch"),
+    ("progress.epoch", "last", "has a wrong progress.epoch"),
+    ("progress.epoch", True, "has a wrong progress.epoch"),
+    ("progress.batch", 1.5, "has a wrong progress.batch"),
+    ("progress.seconds", float("nan"), "has a wrong progress.seconds"),
+    ("progress.record", {"loss": [1.0]}, "has a wrong progress.record"),
+    ("progress.rows", [{"epoch": 1}], "has a wrong progress.rows"),
+    ("progress.notes", {"EP_test_silent": 1}, "has a wrong progress.notes"),
+    ("progress.history", {"EP": 1}, "has a wrong progress.history"),
+    ("progress.best", {"EP": {"error": 1.0}}, "has a wrong progress.best"),
+    ("progress.over", "EP", "has a wrong progress.over"),
+    ("format", "two", "is not a checkpoint"),
+]
+
+
+@pytest.mark.parametrize("path, value, said", UNREADABLE)
+def test_a_checkpoint_with_wrong_content_is_one_sentence(path, value, said, folder, tmp_path):
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    change(state, path, value)
+    torch.save(state, tmp_path / "wrong.pt")
+    with pytest.raises(RunError) as error:
+        read_checkpoint(tmp_path / "wrong.pt")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_table_of_a_checkpoint_knows_all_of_the_progress():
+    known = {key for key in patterns() if key.startswith("progress.")}
+    assert known == {f"progress.{field.name}" for field in dataclasses.fields(Progress)}
+
+
+def test_a_checkpoint_of_before_brainprop_is_read(folder, tmp_path):
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    for path in ("best", "progress.best", "progress.over"):
+        change(state, path, KeyError)
+    torch.save(state, tmp_path / "old.pt")
+    assert Progress(**read_checkpoint(tmp_path / "old.pt")["progress"]).over == []
+
+
+OF_ANOTHER_RUN = [
+    ("progress.batch", 10**9, "stands at batch 1000000000 of 15"),
+    ("progress.batch", 10, "lacks the losses of the 10 batches before"),
+    ("progress.epoch", 10**30, "its results at epoch 2"),
+    ("progress.method", 1, "stands at epoch 3"),
+    ("progress.record", {"loss": torch.zeros(4)}, "has records that are not of 15 batches"),
+    ("progress.over", ["BPTT"], "has epochs of BPTT"),
+    ("weights", {"BPTT": {}}, "is of BPTT, not of EP"),
+    ("weights.EP", {}, "holds another network for EP"),
+    ("best", {"EP": {"weights.0": torch.zeros(3)}}, "holds another network for EP"),
+    ("particles", {"EP": ([torch.zeros(3, 10)], None)}, "holds states of EP for other data"),
+]
+
+
+@pytest.mark.parametrize("path, value, said", OF_ANOTHER_RUN)
+def test_a_checkpoint_of_another_run_is_not_resumed(path, value, said, folder, tmp_path, capfd):
+    own = shutil.copytree(folder, tmp_path / "run")
+    state = torch.load(own / "checkpoint.pt", weights_only=True)
+    change(state, path, value)
+    torch.save(state, own / "checkpoint.pt")
+    before = (own / "checkpoint.pt").read_bytes()
+    message = fails(main, f"--resume {own} --epochs 3", capfd)
+    assert f"{own / 'checkpoint.pt'} is of another run: it " in message and said in message
+    assert (own / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_of_a_larger_network_is_neither_resumed_nor_loaded(folder, tmp_path, capfd):
+    own = shutil.copytree(folder, tmp_path / "run")
+    state = torch.load(own / "checkpoint.pt", weights_only=True)
+    weights = state["weights"]["EP"]
+    name = max(weights, key=lambda key: weights[key].numel())
+    weights[name] = torch.zeros(17, *weights[name].shape[1:])
+    torch.save(state, own / "checkpoint.pt")
+    assert "holds another network for EP" in fails(main, f"--resume {own} --epochs 3", capfd)
+    line = f"--action evaluate --load {own / 'checkpoint.pt'}"
+    assert "holds a network of other sizes" in fails(main, line, capfd)
+
+
+def test_weights_of_a_method_that_the_network_has_not_are_not_evaluated(folder, tmp_path, capfd):
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    state["weights"] = {"DEEP": state["weights"]["EP"]}
+    torch.save(state, tmp_path / "wrong.pt")
+    line = f"--action evaluate --load {tmp_path / 'wrong.pt'}"
+    assert "holds weights of DEEP, no method of this network" in fails(main, line, capfd)
 
 
 def test_metrics_are_written_whole(tmp_path):
