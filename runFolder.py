@@ -17,6 +17,8 @@ import os
 import platform
 import shlex
 import subprocess
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -187,13 +189,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; what it holds is then as `patterns` says.
 
     Raises:
-        RunError: no such file, not a checkpoint, or one of another format.
+        RunError: no such file, a damaged one, not a checkpoint, or one of another format.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_archive(path)
     except FileNotFoundError:
         raise RunError(f"no checkpoint at {path}") from None
-    except Exception as error:  # torch raises a dozen kinds for a broken file
+    except Exception as error:  # zipfile and torch raise a dozen kinds for a broken file
         raise RunError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}); "
             "it is damaged or was not written by this program"
@@ -207,6 +209,28 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if wrong := misfit(state):
         raise RunError(f"{path} {wrong}: it is damaged or was not written by this program")
     return state
+
+
+def load_archive(path: str | Path) -> Any:
+    """What torch.save has written, its checksums compared: torch itself reads past them.
+
+    Raises:
+        OSError: the file cannot be read.
+        Exception: of many kinds, it is damaged or holds more than tensors and plain values.
+    """
+    import torch
+
+    with open(path, "rb") as file:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+            # torch would leave the memory of a member that is marked as a folder unwritten
+            marked = any(member.external_attr for member in archive.infolist())
+        if damaged or marked:
+            raise zipfile.BadZipFile(damaged)
+        file.seek(0)
+        with warnings.catch_warnings():  # about pickles that it then refuses
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
 
 
 # What a checkpoint holds. A pattern is a type, None, a test, a tuple of patterns of which one fits,

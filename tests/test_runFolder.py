@@ -3,10 +3,13 @@
 import csv
 import dataclasses
 import json
+import pickle
+import re
 import resource
 import shutil
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import commands
@@ -243,6 +246,44 @@ def test_weights_of_a_method_that_the_network_has_not_are_not_evaluated(folder, 
     torch.save(state, tmp_path / "wrong.pt")
     line = f"--action evaluate --load {tmp_path / 'wrong.pt'}"
     assert "holds weights of DEEP, no method of this network" in fails(main, line, capfd)
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+    """In every byte of a weight, in every mark of a member of the archive, and here and there."""
+    weights = torch.arange(12.0).reshape(3, 4)
+    state = {"options": {}, "weights": {"EP": {"w": weights}}, "particles": {}}
+    run, path = RunFolder(tmp_path), tmp_path / "checkpoint.pt"
+    run.write_checkpoint(state | {"progress": vars(Progress())})
+    whole = path.read_bytes()
+    first = whole.index(weights.numpy().tobytes())
+    inside = range(first, first + weights.nbytes)
+    marks = [found.start() + 38 for found in re.finditer(b"PK\1\2", whole)]  # folder or file
+    for place in [*inside, *marks, *range(0, len(whole), 53)]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            read = read_checkpoint(path)
+        except RunError:
+            continue
+        assert place not in inside
+        assert torch.equal(read["weights"]["EP"]["w"], weights)
+        assert Progress(**read["progress"]) == Progress()
+
+
+def test_a_hostile_pickle_is_one_sentence(tmp_path, capfd):
+    """torch would warn over three lines of its protocol, and then refuse it."""
+
+    class Hostile:
+        def __reduce__(self):
+            return print, ("run",)
+
+    torch.save({"format": 2, "options": Hostile()}, tmp_path / "new.pt", pickle_protocol=4)
+    torch.save(Hostile(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps({"format": 2}, protocol=4))
+    for name in ("new", "old", "plain"):
+        refused = pytest.raises(RunError, match="cannot be read as a checkpoint")
+        with warnings.catch_warnings(record=True) as warned, refused:
+            read_checkpoint(tmp_path / f"{name}.pt")
+        assert not warned and not capfd.readouterr().out
 
 
 def test_metrics_are_written_whole(tmp_path):
