@@ -1,296 +1,137 @@
-"""Which figures the report shows: learning curves, sweeps, EP beside BPTT step by step, graphs.
+"""Which figures the report shows: learning curves, graphs, sweeps, EP beside BPTT step by step.
 
-They are drawn from the numbers in the result folders, so that the page needs no other file.
+plotFunctions.py draws them, from the numbers in the result folders; here they become text of the
+page, as SVG, so that it needs no other file.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import html
+import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from plotFunctions import positions
+import plotFunctions
+from plotFunctions import BLUE, COLOURS, NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
 from report.experiments import Experiment, Trial, unusual, words_for
-from report.reader import Graph, Plan, Run, spread_of, thinned
+from report.reader import Graph, Plan, Run, thinned
 from systems import PRESETS
 from systems.papers import paper_results
 
-COLOURS = {"EP": 0, "BPTT": 1, "DEEP": 0, "asymEP": 2, "BrainProp": 0, "EBP": 1}
-PAPER_COLOURS = {0: 3, 1: 4, 2: 3}  # of its figures beside a line of ours
 CURVES = 5  # neurons or synapses drawn per layer
-ROOM = 8e6  # characters that the figures may take on the page
-
-WIDTH, HEIGHT = 320, 200
-LEFT, RIGHT, TOP, BOTTOM = 42, 304, 24, 168  # edges of the plotting area
-MOST_MARKS = 7  # of an axis
 MOST_EDGES = 80  # of a graph, the strongest ones
-RADIUS = 11  # of a neuron
+ROOM = 8e6  # characters that the figures may take on the page
+MOST_DRAWINGS = 96  # a drawing takes a tenth of a second
+SIZE = (4.4, 2.9)  # inches
+TEXT = {"svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": "DejaVu Sans"}
 
 
-# All coordinates are in the units of the drawing, WIDTH by HEIGHT, y downwards.
+class Drawing(NamedTuple):
+    """One figure: what draws it on an empty one."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """What a chart shows: points (n,), and optionally the ends of a band or of error bars."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
-    colour: int = 0
-    dashed: bool = False
-    dots: bool = False  # points with error bars, joined unless `loose`
-    loose: bool = False
-
-
-class Drawn(NamedTuple):
-    """A line in the units of the drawing."""
-
-    name: str
-    colour: int
-    dashed: bool
-    path: str  # of a polyline
-    band: str  # of a polygon
-    dots: list[tuple[float, float]]
-    bars: list[tuple[float, float, float]]  # x and both ends
-
-
-class Tick(NamedTuple):
-    place: float
-    label: str
-
-
-class Chart(NamedTuple):
-    title: str
+    title: str  # above it, where a group has several
     about: str  # for who does not see it
-    x_label: str
-    y_label: str
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
-    lines: list[Drawn]
-
-    @property
-    def n_characters(self) -> int:
-        """Roughly what it takes on the page."""
-        return 1500 + sum(len(v.path) + len(v.band) + 60 * len(v.dots) for v in self.lines)
-
-
-class Edge(NamedTuple):
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    negative: bool
-    opacity: float
-
-
-class DrawnGraph(NamedTuple):
-    about: str
-    nodes: list[tuple[float, float, str, str]]  # x, y, label, kind
-    edges: list[Edge]
-    height: float
-
-    @property
-    def n_characters(self) -> int:
-        return 1500 + 130 * (len(self.nodes) + len(self.edges))
-
-
-def chart_of(
-    title: str,
-    lines: list[Line],
-    x_label: str,
-    y_label: str,
-    marks: dict[float, str] | None = None,
-    logarithmic: bool = False,
-    from_zero: bool = True,
-) -> Chart:
-    """A chart of lines over a common axis.
-
-    Args:
-        marks: what to write at which x; left out: round numbers.
-        logarithmic: the x axis; all x are above 0.
-        from_zero: the y axis begins at 0.
-    """
-    lines = [finite(line) for line in lines]
-    scale = np.log10 if logarithmic else np.asarray
-    x_low, x_high = limits([scale(line.x) for line in lines])
-    if marks and not logarithmic:
-        x_low, x_high = x_low - 0.5, x_high + 0.5
-    y_low, y_high = limits([v for k in lines for v in (k.y, k.low, k.high) if v is not None])
-    if from_zero:
-        y_low, y_high = min(0.0, y_low), max(0.0, y_high)
-    y_ticks = ticks(y_low, y_high)
-    y_low, y_high = min(y_low, y_ticks[0]), max(y_high, y_ticks[-1])
-
-    def place_x(x: Sequence[float]) -> np.ndarray:
-        return LEFT + (np.asarray(scale(x)) - x_low) / (x_high - x_low) * (RIGHT - LEFT)
-
-    def place_y(y: Sequence[float]) -> np.ndarray:
-        return BOTTOM - (np.asarray(y) - y_low) / (y_high - y_low) * (BOTTOM - TOP)
-
-    if marks is None:
-        whole = all(float(v).is_integer() for line in lines for v in line.x)
-        marks = {v: f"{v:g}" for v in ticks(x_low, x_high, whole=whole)}
-    return Chart(
-        title,
-        f"{title}: {y_label} over {x_label}; " + ", ".join(map(in_words, lines)),
-        x_label,
-        y_label,
-        [Tick(tenth(place_x(x)), label) for x, label in marks.items()],
-        [Tick(tenth(place_y(y)), f"{y:g}") for y in y_ticks],
-        [drawn(line, place_x, place_y) for line in lines],
-    )
-
-
-def finite(line: Line) -> Line:
-    """The line without points that are no numbers, and without more than can be seen."""
-    columns = [np.asarray(v, float) for v in (line.x, line.y, line.low, line.high) if v is not None]
-    table = np.array(columns)[:, np.isfinite(columns).all(0)]
-    table = table[:, thinned(table.shape[1])]
-    low, high = table[2:] if len(table) > 2 else (None, None)
-    return dataclasses.replace(line, x=table[0], y=table[1], low=low, high=high)
-
-
-def limits(values: list[Sequence[float]]) -> tuple[float, float]:
-    """Smallest and largest value; never the same."""
-    table = np.concatenate([np.empty(0), *values])
-    low, high = (float(table.min()), float(table.max())) if table.size else (0.0, 1.0)
-    if low < high:
-        return low, high
-    return (low - 0.5, high + 0.5) if low else (0.0, 1.0)
-
-
-def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
-    """Round numbers between two others, at most `most` steps apart; whole ones if asked."""
-    rough = max((high - low) / most, float(whole))
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * k for k in (1, 2, 5, 10) if size * k >= rough * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
-
-
-def in_words(line: Line) -> str:
-    return f"{line.name} ends at {line.y[-1]:.4g}" if len(line.y) else f"{line.name} without values"
-
-
-def drawn(line: Line, place_x, place_y) -> Drawn:
-    x, y = place_x(line.x), place_y(line.y)
-    band, bars = "", []
-    if line.low is not None:
-        low, high = place_y(line.low), place_y(line.high)
-        if line.dots:
-            bars = [tuple(map(tenth, v)) for v in zip(x, low, high, strict=True)]
-        else:
-            band = path(np.append(x, x[::-1]), np.append(low, high[::-1]))
-    dotted = line.dots or len(x) == 1
-    dots = [(tenth(a), tenth(b)) for a, b in zip(x, y, strict=True)] if dotted else []
-    points = "" if line.loose else path(x, y)
-    return Drawn(line.name, line.colour, line.dashed, points, band, dots, bars)
-
-
-def fewer(marks: dict[float, str]) -> dict[float, str]:
-    """No more marks than have room on the x axis."""
-    step = math.ceil(len(marks) / MOST_MARKS)
-    return {x: label for k, (x, label) in enumerate(marks.items()) if k % step == 0}
-
-
-def tenth(value: float) -> float:
-    return round(float(value), 1)
-
-
-def path(x: np.ndarray, y: np.ndarray) -> str:
-    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-
-
-def graph_of(graph: Graph) -> DrawnGraph:
-    """A directed network: inputs left, outputs right; the stronger a connection the more opaque."""
-    places = node_places(graph.kinds)
-    height = max(y for _, y in places) + RADIUS + 6
-    weights = np.where(np.isfinite(graph.weights), graph.weights, 0.0)
-    n_edges = int(np.count_nonzero(weights))
-    strongest = np.argsort(-np.abs(weights), axis=None, kind="stable")[: min(n_edges, MOST_EDGES)]
-    largest = np.abs(weights).max() or 1.0
-    edges = []
-    for i, j in zip(*np.unravel_index(strongest, weights.shape), strict=True):
-        strength = abs(weights[i, j]) / largest
-        edges.append(
-            Edge(*shortened(places[i], places[j]), weights[i, j] < 0, round(strength**0.5, 2))
-        )
-    shown = f", the {len(edges)} strongest drawn" if len(edges) < n_edges else ""
-    labels = ["+1" if kind == "one" else str(k) for k, kind in enumerate(graph.kinds)]
-    nodes = [(*p, label, kind) for p, label, kind in zip(places, labels, graph.kinds, strict=True)]
-    about = f"{len(nodes)} neurons, {n_edges} connections{shown}"
-    return DrawnGraph(about, nodes, edges, height)
-
-
-def node_places(kinds: list[str]) -> list[tuple[float, float]]:
-    """A column of inputs, a zigzag of hidden neurons, a column of outputs."""
-    columns = {"input": 30, "one": 30, "hidden": 145, "output": 290}
-    counts = dict.fromkeys(columns.values(), 0)
-    totals = {x: sum(columns[kind] == x for kind in kinds) for x in counts}
-    tallest = max(totals.values())
-    step = min(40, 400 / tallest)
-    places = []
-    for kind in kinds:
-        column = columns[kind]
-        k = counts[column]
-        counts[column] += 1
-        bend = 45 * (k % 2) if kind == "hidden" else 0
-        y = RADIUS + 6 + step * (k + (tallest - totals[column]) / 2)
-        places.append((float(column + bend), tenth(y)))
-    return places
-
-
-def shortened(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, ...]:
-    """A line from rim to rim of two neurons, a little to the right so that both ways show."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    length = math.hypot(dx, dy) or 1.0
-    ux, uy = dx / length, dy / length
-    side = 2.5
-    x1, y1 = start[0] + RADIUS * ux - side * uy, start[1] + RADIUS * uy + side * ux
-    x2, y2 = end[0] - (RADIUS + 4) * ux - side * uy, end[1] - (RADIUS + 4) * uy + side * ux
-    return tenth(x1), tenth(y1), tenth(x2), tenth(y2)
+    draw: Callable[[Any], None]
+    size: tuple[float, float] = SIZE
 
 
 class FigureGroup(NamedTuple):
-    """Charts that belong together, of one experiment or run, or the graph of a network."""
+    """Figures that belong together, of one experiment or run."""
 
     title: str
     caption: str
     folder: Path  # where the numbers are
-    charts: list[Chart]
-    graphs: list[DrawnGraph]
+    drawings: list[Drawing]
     link: str = ""
+    shown: list[tuple[str, str]] | None = None  # once drawn: titles and SVG
 
 
 class Budget:
-    """Keeps the page small enough to open: once it is full, figures become links."""
+    """Keeps the page small and soon made: once a section's is used up, figures become links."""
 
-    def __init__(self, room: float = ROOM) -> None:
-        self.left = room
+    def __init__(self, section: str, share: float = 1.0) -> None:
+        self.section, self.n_drawn = section, 0
+        self.room, self.most = share * ROOM, int(share * MOST_DRAWINGS)
 
-    def take(self, group: FigureGroup) -> bool:
-        """Whether there is room for the figures of a group, which is then taken."""
-        size = sum(figure.n_characters for figure in (*group.charts, *group.graphs))
-        if size > self.left:
-            return False
-        self.left -= size
-        return True
+    def take(self, group: FigureGroup) -> list[tuple[str, str]]:
+        """Titles and SVG of a group; none where there is no room, or they cannot be drawn."""
+        if self.n_drawn + len(group.drawings) > self.most or self.room <= 0:
+            return []
+        texts = []
+        try:
+            for one in group.drawings:
+                texts.append(svg_of(one, f"{self.section}-{self.n_drawn + len(texts)}"))
+        except Exception:  # whatever is wrong with the numbers of this one: the others are shown
+            return []
+        if sum(map(len, texts)) > self.room:
+            return []
+        self.n_drawn += len(texts)
+        self.room -= sum(map(len, texts))
+        return [(one.title, text) for one, text in zip(group.drawings, texts, strict=True)]
+
+
+def svg_of(drawing: Drawing, name: str) -> str:
+    """A figure as text that stands in a page; equal numbers under an equal name give equal text.
+
+    Args:
+        name: sets what the figure refers to inside itself apart from that of other figures.
+    """
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context(TEXT | {"svg.hashsalt": name}):
+        figure = plotFunctions.new_figure(layout=None, figsize=drawing.size)
+        drawing.draw(figure)
+        make_room(figure)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return inline(text.getvalue(), drawing.about)
+
+
+def make_room(figure) -> None:
+    """Margins that hold titles and labels, and the legend above the axes."""
+    width, height = figure.get_size_inches()
+    first = figure.axes[0]
+    labels = first.get_legend_handles_labels()[1]
+    top = 0.3 if first.get_title() else 0.1
+    if labels and first.get_legend() is None:
+        columns = 1 if max(map(len, labels)) > 28 else 2
+        first.legend(loc="lower left", bbox_to_anchor=(-0.12, 1.0), ncols=columns, frameon=False,
+                     fontsize=8, borderaxespad=0.2)  # fmt: skip
+        top += 0.17 * math.ceil(len(labels) / columns)
+    twin = len(figure.axes) > 1 and figure.axes[-1].yaxis.get_label_position() == "right"
+    figure.subplots_adjust(
+        0.66 / width, 0.5 / height, 1 - (0.6 if twin else 0.12) / width, 1 - top / height, 0.3
+    )
+
+
+def inline(text: str, about: str) -> str:
+    """An SVG file as a part of a page: what the page has already and what nobody sees left out."""
+    size = re.search(r'width="[^"]*" height="[^"]*" viewBox="[^"]*"', text)[0]
+    body = text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")]
+    body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
+    body = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: shortened(found[0]), body)
+    body = re.sub(r">\s+<", "><", re.sub(r"\s+", " ", body))
+    body = body.replace("'DejaVu Sans', ", "").replace("#000000", "currentColor")
+    return f'<svg {size} role="img" aria-label="{html.escape(about)}">{body}</svg>'
+
+
+def shortened(text: str) -> str:
+    """Its numbers with two decimals: a hundredth of a point is seen by nobody."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", text)
 
 
 def figures_of(own: list[Experiment], measured: list[Run], plans: list[Plan]) -> list[FigureGroup]:
-    """All figures of a system: of its experiments, then of its comparisons with BPTT."""
+    """All figures of a system: sweeps, its experiments, then its comparisons with BPTT."""
     keys: dict[str, list[Experiment]] = {}
     for one in own:
         keys.setdefault(one.key, []).append(one)
-    groups = [group for each in keys.values() for group in (learning(each), *networks(each))]
-    groups += [group for plan in plans if (group := sweep(plan, own))]
+    groups = [group for plan in plans if (group := sweep(plan, own))]
+    groups += [group for each in keys.values() for group in (learning(each), *networks(each))]
     groups += [group for run in measured if (group := processes(run))]
     return groups
 
@@ -298,20 +139,77 @@ def figures_of(own: list[Experiment], measured: list[Run], plans: list[Plan]) ->
 def learning(methods: list[Experiment]) -> FigureGroup:
     """Errors per epoch of an experiment, a colour per method."""
     first = methods[0]
-    folder = first.counted[0].run.folder
-    lines = [line for one in methods for line in curves(one)]
-    accuracy = first.system.shown_as == "accuracy"
-    label = "accuracy (%)" if accuracy else error_label(first)
-    charts = [chart_of(first.label, lines, "epoch", label)]
-    captions = ["Band: one standard deviation over the seeds."] * any(
-        len(one.counted) > 1 for one in methods
-    )
-    for one in methods:
-        spread = one.counted[0].run.arrays.get(f"{one.method}_mse_free")
-        if spread is not None and len(spread):
-            charts = [squared_errors(one, spread)]
-            captions = [f"Over the networks of seed {one.counted[0].seed}; band: quartiles."]
-    return FigureGroup(first.label, " ".join(captions), folder, charts, [])
+    trial = first.counted[0]
+    spread = trial.run.arrays.get(f"{first.method}_mse_free")
+    if spread is not None and len(spread):
+        drawing = squared_errors(first, spread)
+        caption = f"Over the networks of seed {trial.seed}."
+        return FigureGroup(first.label, caption, trial.run.folder, [drawing])
+    drawn = [curve for one in methods for curve in curves(one)]
+    label = "accuracy (%)" if first.system.shown_as == "accuracy" else f"error ({first.unit})"
+
+    def draw(figure) -> None:
+        axes = figure.subplots()
+        if first.system.shown_as == "accuracy":
+            plotFunctions.draw_learning(axes, drawn, label)
+        else:
+            plotFunctions.draw_errors(axes, drawn, first.unit)
+
+    caption = "Last epoch in brackets."
+    if any(len(one.counted) > 1 for one in methods):
+        caption += " Band: one standard deviation over the seeds."
+    about = in_words(f"{first.label}: {label} over epoch", drawn)
+    return FigureGroup(first.label, caption, trial.run.folder, [Drawing("", about, draw)])
+
+
+def in_words(title: str, drawn: list[Curve]) -> str:
+    ends = [f"{c.label} ends at {np.atleast_2d(c.values)[:, -1].mean():.4g}" for c in drawn]
+    return f"{title}; {', '.join(ends)}"
+
+
+def curves(one: Experiment) -> list[Curve]:
+    """Test and training error per epoch of the seeds that count, and the paper's test errors.
+
+    The training data of logic operations are the test data: there one line says it all.
+    """
+    length = min(len(trial.rows) for trial in one.counted)
+    chosen, colour = thinned(length), COLOURS[one.method]
+    epochs = column(one.counted[0], "epoch", length)[chosen]
+    tables = {
+        kind: np.array([column(trial, f"{kind}_error", length)[chosen] for trial in one.counted])
+        for kind in ("test", "train")
+    }  # (seeds, epochs) each
+    if np.array_equal(*tables.values(), equal_nan=True):
+        del tables["train"]
+    drawn = []
+    for kind, table in tables.items():
+        table = 100 - table if one.system.shown_as == "accuracy" else table
+        drawn.append(Curve(f"{one.method} {kind}", epochs, table, colour, STYLES[kind]))
+    reported = [row for row in one.results if row.metric == "test_error" and row.epoch]
+    known = [(row.epoch, row.number) for row in reported if row.epoch <= epochs[-1]]
+    if known:
+        x, y = np.array(known, float).T
+        drawn.append(Curve(f"paper, {one.method} test", x, y, colour, "D"))
+    return drawn
+
+
+def column(trial: Trial, name: str, length: int) -> np.ndarray:
+    """(epochs,); what is no number is not drawn."""
+    values = np.array([row[name] for row in trial.rows[:length]], float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def squared_errors(one: Experiment, spread: np.ndarray) -> Drawing:
+    """Mean squared error per epoch over directed networks."""
+
+    def draw(figure) -> None:
+        axes = figure.subplots()
+        plotFunctions.draw_spread(axes, spread, COLOURS[one.method])
+        axes.set_ylabel("MSE of the free phase")
+        axes.set_ylim(bottom=0)
+
+    about = f"{one.label}: MSE of the free phase over epoch; median ends at {spread[-1, 3]:.4g}"
+    return Drawing("", about, draw)
 
 
 def networks(methods: list[Experiment]) -> list[FigureGroup]:
@@ -320,60 +218,23 @@ def networks(methods: list[Experiment]) -> list[FigureGroup]:
     for one in methods:
         run = one.counted[0].run
         if one.method in run.graphs:
-            graph = graph_of(run.graphs[one.method])
-            caption = f"The sparsest network that has learnt, or the best: {graph.about}."
-            groups.append(FigureGroup(one.label, caption, run.folder, [], [graph]))
+            drawing = connections(run.graphs[one.method])
+            caption = f"The sparsest network that has learnt, or the best: {drawing.about}."
+            groups.append(FigureGroup(one.label, caption, run.folder, [drawing]))
     return groups
 
 
-def curves(one: Experiment) -> list[Line]:
-    """Test (solid) and training error (dashed) per epoch, mean over the seeds that count.
+def connections(graph: Graph) -> Drawing:
+    """A directed network, positive weights blue."""
+    weights = np.where(np.isfinite(graph.weights), graph.weights, 0.0)
+    n_edges, n_rows = np.count_nonzero(weights), max(map(graph.kinds.count, set(graph.kinds)))
+    about = f"{len(graph.kinds)} neurons, {n_edges} connections"
+    about += f", the {MOST_EDGES} strongest drawn" * (n_edges > MOST_EDGES)
 
-    The training data of logic operations are the test data: there one line says it all.
-    """
-    length = min(len(trial.rows) for trial in one.counted)
-    tables = {
-        kind: np.array([column(trial, f"{kind}_error", length) for trial in one.counted])
-        for kind in ("test", "train")
-    }  # (seeds, epochs) each
-    if np.array_equal(*tables.values(), equal_nan=True):
-        del tables["train"]
-    epochs = column(one.counted[0], "epoch", length)
-    lines = []
-    for kind, table in tables.items():
-        table = 100 - table if one.system.shown_as == "accuracy" else table
-        mean, band = table.mean(0), {}
-        if len(table) > 1:
-            std = table.std(0, ddof=1)
-            band = {"low": np.maximum(mean - std, 0), "high": mean + std}
-        name, dashed = f"{one.method} {kind}", kind == "train"
-        lines.append(Line(name, epochs, mean, colour=COLOURS[one.method], dashed=dashed, **band))
-    reported = [row for row in one.results if row.metric == "test_error" and row.epoch]
-    known = [(row.epoch, row.number) for row in reported if row.epoch <= epochs[-1]]
-    if known:
-        x, y = zip(*known, strict=True)
-        colour = PAPER_COLOURS[COLOURS[one.method]]
-        lines.append(Line(f"paper, {one.method} test", x, y, colour=colour, dots=True, loose=True))
-    return lines
+    def draw(figure) -> None:
+        plotFunctions.draw_graph(figure.subplots(), weights, graph.kinds, MOST_EDGES)
 
-
-def error_label(one: Experiment) -> str:
-    return "error (%)" if one.unit == "%" else one.unit
-
-
-def column(trial: Trial, name: str, length: int) -> list[float]:
-    return [row[name] for row in trial.rows[:length]]
-
-
-def squared_errors(one: Experiment, spread: np.ndarray) -> Chart:
-    """Mean squared error per epoch over directed networks; Tristany Farinha et al. 2020, fig. 1."""
-    epochs, mean, low, median, high = spread.T
-    colour = COLOURS[one.method]
-    lines = [
-        Line("median", epochs, median, low=low, high=high, colour=colour),
-        Line("mean", epochs, mean, colour=colour, dashed=True),
-    ]
-    return chart_of(one.label, lines, "epoch", "MSE of the free phase")
+    return Drawing("", about, draw, (SIZE[0], min(max(2.2, 0.42 * n_rows), 12.0)))
 
 
 def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
@@ -388,18 +249,30 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
         name = next(t.run.folder.name for t in one.counted if t.run.folder.parent == plan.folder)
         points.setdefault(one.method, {})[plan.values.get(name, {}).get(option, "")] = one
     series = [
-        (f"{method} {kind}", measured_points(values, f"{kind}_error"), COLOURS[method], dashed)
+        Points(
+            f"{method} {kind}",
+            measured_points(values, f"{kind}_error"),
+            COLOURS[method],
+            marker + STYLES[kind],
+        )
         for method, values in points.items()
-        for kind, dashed in (("test", False), ("train", True))
+        for kind, marker in (("test", "o"), ("train", "s"))
     ]
     first = chosen[0]
     reported = reported_points(first.label.split()[0], option, first.epoch)
     if reported:
-        series.append(("paper, test", reported, 3, False))
-    chart = swept_chart(option, series, error_label(first))
-    caption = f"After {first.epoch} epochs, mean ± standard deviation over the seeds."
+        series.append(Points("paper, test", reported, COLOURS[first.method], "D"))
+
+    def draw(figure) -> None:
+        axes = figure.subplots()
+        plotFunctions.draw_sweep(axes, option, series)
+        axes.set_ylabel(f"error ({first.unit})")
+        axes.set_ylim(bottom=0)
+
     title = f"Sweep of {option}, {first.label.split(' --')[0]}"
-    return FigureGroup(title, caption, plan.folder, [chart], [])
+    caption = f"After {first.epoch} epochs, mean ± standard deviation over the seeds."
+    about = f"{title}: error ({first.unit}) over {option}; {', '.join(p.label for p in series)}"
+    return FigureGroup(title, caption, plan.folder, [Drawing("", about, draw)])
 
 
 def measured_points(values: dict[str, Experiment], name: str) -> dict[str, tuple[float, float]]:
@@ -422,45 +295,8 @@ def reported_points(preset: str, option: str, epoch: int) -> dict[str, tuple[flo
         if row.metric == "test_error"
         and row.epoch == epoch
         and row.number is not None
-        and is_number(row.experiment.removeprefix(start))
+        and row.experiment.startswith(start)
     }
-
-
-def swept_chart(option: str, series: list[tuple], label: str) -> Chart:
-    """Points over the values of an option: on a log axis where they span one, else in a row."""
-    texts = sorted({value for _, points, *_ in series for value in points}, key=sort_key)
-    numeric = all(map(is_number, texts))
-    places, logarithmic = np.arange(len(texts), dtype=float), False
-    title = option.replace("_", " ")
-    if numeric:
-        values = np.array([float(value) for value in texts])
-        logarithmic = len(values) > 2 and values[0] >= 0 and values[-1] > 20 * values[1] > 0
-        places = positions(values) if logarithmic else values
-        title += " (leftmost: 0)" * bool(logarithmic and values[0] == 0)
-    where = dict(zip(texts, places, strict=True))
-    lines = []
-    for name, points, colour, dashed in series:
-        known = sorted(points, key=lambda value: where[value])
-        mean, std = np.array([points[value] for value in known]).T
-        x = [where[value] for value in known]
-        ends = {"low": np.maximum(mean - std, 0), "high": mean + std}
-        loose = not numeric or name.startswith("paper")
-        lines.append(
-            Line(name, x, mean, **ends, colour=colour, dashed=dashed, dots=True, loose=loose)
-        )
-    marks = None if numeric and not logarithmic else fewer(dict(zip(places, texts, strict=True)))
-    return chart_of(f"Sweep of {option}", lines, title, label, marks, logarithmic)
-
-
-def sort_key(text: str) -> tuple[float, str]:
-    return (float(text), text) if is_number(text) else (math.inf, text)
-
-
-def is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def processes(run: Run) -> FigureGroup | None:
@@ -468,47 +304,57 @@ def processes(run: Run) -> FigureGroup | None:
     arrays = run.arrays
     if "layers" not in arrays:
         return None
-    layers, synapses = ([str(n) for n in arrays[k]] for k in ("layers", "synapses"))
-    charts = [mismatch(arrays, layers, synapses)]
-    for kind, names in (("S", layers), ("T", synapses)):
-        for name in names:
-            gradient, update = arrays.get(f"n{kind}_{name}"), arrays.get(f"d{kind}_{name}")
-            if kind == "T":
-                gradient, update = arrays.get(f"NT_{name}"), arrays.get(f"DT_{name}")
-            if gradient is not None and update is not None:
-                charts.append(step_by_step(name, kind, gradient, update))
-    charts += [angle(method, arrays[f"{method}_angle"]) for method in COLOURS
-               if f"{method}_angle" in arrays]  # fmt: skip
+    drawings = [mismatch(arrays)]
+    kinds = (("neurons", "layers", "nS", "dS", NEURONS_UNIT),)
+    kinds += (("synapses, cumulated", "synapses", "NT", "DT", f"{SYNAPSES_UNIT})"),)
+    for title, names, gradient, update, label in kinds:
+        panels = [
+            (name, arrays[f"{gradient}_{name}"], arrays[f"{update}_{name}"])
+            for name in arrays[names]
+            if {f"{gradient}_{name}", f"{update}_{name}"} <= set(arrays)
+        ]
+        if panels:
+            drawings.append(step_by_step(title, panels, label))
+    angles = {method: arrays.get(f"{method}_angle") for method in COLOURS}
+    drawings += [angle(method, one) for method, one in angles.items() if one is not None]
     caption = f"{CURVES} neurons or synapses per panel, a colour each: solid BPTT, dashed EP. "
     caption += f"{arrays['settling']}." if "settling" in arrays else ""
-    return FigureGroup(words_for(run.options, unusual(run)), caption, run.folder, charts, [])
+    return FigureGroup(words_for(run.options, unusual(run)), caption, run.folder, drawings)
 
 
-def mismatch(arrays: dict[str, np.ndarray], layers: list[str], synapses: list[str]) -> Chart:
-    """Relative RMSE of every layer and weight, mean and standard deviation."""
-    mean, std = np.concatenate([arrays["rmse_S"], arrays["rmse_T"]]).T
-    std = np.nan_to_num(std)  # of one neuron there is none
-    names = dict(enumerate([*layers, *synapses]))
-    ends = {"low": np.maximum(mean - std, 0), "high": mean + std}
-    line = Line("relative RMSE", list(names), mean, **ends, dots=True, loose=True)
-    return chart_of("Mismatch per layer", [line], "layer or weight", "relative RMSE", names)
+def mismatch(arrays: dict[str, np.ndarray]) -> Drawing:
+    """Relative RMSE of every layer and weight."""
+    names = [*arrays["layers"], *arrays["synapses"]]
+    means = np.concatenate([arrays["rmse_S"], arrays["rmse_T"]])[:, 0]
+    said = [f"{name} {mean:.3g}" for name, mean in zip(names, means, strict=True)]
+    about = f"Relative RMSE between EP and BPTT: {', '.join(said)}"
+
+    def draw(figure) -> None:
+        plotFunctions.draw_mismatch(figure, arrays)
+
+    return Drawing("Mismatch per layer", about, draw, (6.6, 2.9))
 
 
-def step_by_step(name: str, kind: str, gradient: np.ndarray, update: np.ndarray) -> Chart:
-    """Curves (K, n) of one layer or weight; the synapses' are cumulated over the steps."""
-    lines = []
-    steps = np.arange(len(gradient))
-    for k in range(min(gradient.shape[1], CURVES)):
-        lines.append(Line(f"BPTT {k + 1}", steps, gradient[:, k], colour=k))
-        lines.append(Line(f"EP {k + 1}", steps, update[:, k], colour=k, dashed=True))
-    what = "neurons" if kind == "S" else "synapses, cumulated"
-    unit = "s" if kind == "S" else "W"
-    label = f"loss per unit of {unit}"
-    return chart_of(f"{name}, {what}", lines, "step t", label, from_zero=False)
+def step_by_step(title: str, panels: list[tuple], label: str) -> Drawing:
+    """Curves (K, n) of every layer or weight; the synapses' are cumulated over the steps."""
+    steps = thinned(len(panels[0][1]))
+    fewer = [(name, gradient[steps], update[steps]) for name, gradient, update in panels]
+
+    def draw(figure) -> None:
+        plotFunctions.draw_processes(figure, fewer, label, steps, CURVES)
+
+    names = ", ".join(str(name) for name, *_ in panels)
+    about = f"{title}: gradients of BPTT and updates of EP of {names}, step by step"
+    return Drawing(title, about, draw)
 
 
-def angle(method: str, values: np.ndarray) -> Chart:
+def angle(method: str, values: np.ndarray) -> Drawing:
     """Angle between the rule's update and the way down the loss, (epochs, networks)."""
-    epochs, _, low, median, high = spread_of(values).T
-    line = Line(f"{method} median", epochs, median, low, high, COLOURS[method])
-    return chart_of(f"{method}, angle to the way down", [line], "epoch", "degrees")
+    epochs = thinned(len(values))
+
+    def draw(figure) -> None:
+        plotFunctions.draw_angle(
+            figure.subplots(), epochs + 1, values[epochs], COLOURS.get(method, BLUE)
+        )
+
+    return Drawing("Angle", f"{method}, angle to the way down over epoch", draw)

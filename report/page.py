@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from report import figures
 from report.figures import FigureGroup
 
 TEMPLATE = Path(__file__).resolve().parent / "page.html.jinja"
@@ -89,7 +88,7 @@ def html_of(page: Page) -> str:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template(TEMPLATE.name)
-    return template.render(page=page, legend=LEGEND, charts=figures)
+    return template.render(page=page, legend=LEGEND)
 
 
 def markdown_of(page: Page) -> str:

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import plotFunctions
 from commandLine import Settings, build_parser, methods_of
 from errors import RunError
 from gradientMatching import Agreement, Settling
 from networks.base import Schedule
 from options import ALIASES
-from plotFunctions import best_network, neuron_kinds
 from runFolder import METRICS, PLAN
 from systems import system_of
 from systems.base import System
@@ -39,7 +39,6 @@ BROKEN += (MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 LARGEST = 8e6  # bytes of an array that is read; curves stored with --save-full may be gigabytes
 PER_NETWORK = ("learnt", "learnt_epoch", "final_mse", "final_sparsity", "stable", "log_spread")
 OF_GRAPH = ("W", "admissible", "patterns", "targets")
-QUARTILES = (25, 50, 75)
 MOST_POINTS = 64  # of a line in a chart
 
 
@@ -284,19 +283,9 @@ def check_comparison(arrays: dict[str, np.ndarray]) -> None:
 
 
 def spread_of(values: np.ndarray) -> np.ndarray:
-    """Epoch, mean and quartiles over the networks, (epochs, 5), of (epochs, ..., networks).
-
-    Of a long training some epochs only, and never those without a number.
-    """
-    values = values.reshape(len(values), -1)
+    """What is drawn of (epochs, ..., networks); of a long training some epochs only."""
     epochs = thinned(len(values))
-    epochs = epochs[np.isfinite(values[epochs]).any(1)]
-    known = np.where(np.isfinite(values[epochs]), values[epochs], np.nan)
-    if not known.size:
-        return np.empty((0, 5))
-    percentile = np.nanpercentile if np.isnan(known).any() else np.percentile  # which is fast
-    quartiles = percentile(known, QUARTILES, axis=1)
-    return np.column_stack([epochs + 1, np.nanmean(known, 1), *quartiles])
+    return plotFunctions.spread_of(values[epochs], epochs + 1)
 
 
 def thinned(n: int) -> np.ndarray:
@@ -310,8 +299,8 @@ def graph_of(arrays: dict[str, np.ndarray], method: str) -> Graph | None:
     measures = [f"{method}_{name}" for name in ("learnt", "final_sparsity", "final_mse")]
     graph = None
     if all(name in arrays for name in (*names, *measures)):
-        weights = arrays[names[0]][best_network(arrays, method)]
-        graph = Graph(weights, neuron_kinds(arrays, method))
+        weights = arrays[names[0]][plotFunctions.best_network(arrays, method)]
+        graph = Graph(weights, plotFunctions.neuron_kinds(arrays, method))
     for name in names:
         arrays.pop(name, None)
     return graph

@@ -77,11 +77,11 @@ class Writer:
         self.place, self.found, self.experiments = place, found, experiments
         self.machines: dict[str, str] = {}
         self.anchors: dict[str, str] = {}
-        self.budget = Budget()
+        self.n_sections = len({system_of(run) for run in found.runs})
 
     def link(self, folder: Path) -> str:
         """Relative address of a folder."""
-        return urllib.parse.quote(os.fsencode(os.path.relpath(folder, self.place))) + "/"
+        return "./" + urllib.parse.quote(os.fsencode(os.path.relpath(folder, self.place))) + "/"
 
     def name(self, folder: Path) -> str:
         return os.path.relpath(folder, self.place)
@@ -141,7 +141,8 @@ class Writer:
         table = self.table(key, own, sources) if own else None
         groups = figures_of(own, measured, self.found.plans)
         figures = [group._replace(link=self.link(group.folder)) for group in groups]
-        shown = [self.budget.take(group) for group in figures]
+        budget = Budget(key, 1 / self.n_sections)
+        figures = [group._replace(shown=budget.take(group)) for group in figures]
         general = [row for row in paper_results() if (row.system, row.experiment) == (key, "all")]
         return Section(
             anchor=key,
@@ -152,8 +153,8 @@ class Writer:
             sources=sources,
             matching=self.matching(measured) if measured else None,
             runs=self.run_lists(own, measured),
-            figures=[group for group, fits in zip(figures, shown, strict=True) if fits],
-            omitted=[group for group, fits in zip(figures, shown, strict=True) if not fits],
+            figures=[group for group in figures if group.shown],
+            omitted=[group for group in figures if not group.shown],
         )
 
     def table(self, key: str, own: list[Experiment], sources: list[str]) -> Table:
