@@ -295,13 +295,19 @@ def check_many(args: Settings, typed: set[str]) -> None:
         )
     if args.action == "evaluate" and "results_dir" in typed and not is_many(args):
         raise UserError("--results-dir is not used by --action evaluate, which prints its result")
+    drawn = args.dataset == "random" or args.system.starts_anywhere(args)
+    if args.trials > 1 and args.action == "evaluate" and not drawn:
+        raise UserError(
+            "--trials needs something that differs by seed: an evaluation of a loaded network "
+            "is the same with every one"
+        )
     if args.backend == "dask" and args.scheduler is None:
         raise UserError("--backend dask needs --scheduler ADDRESS, as `dask scheduler` prints it")
     if args.backend != "dask" and args.scheduler is not None:
         raise UserError("--scheduler is for --backend dask")
     if args.backend == "dask" and "jobs" in typed:
         raise UserError(
-            "--jobs is for runs on this machine: a Dask cluster does a run per worker at a time"
+            "--jobs is for --backend processes: a Dask cluster does a run per worker at a time"
         )
 
 

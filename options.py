@@ -327,8 +327,8 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     )
     group.add_argument(
         "--backend",
-        choices=["loky", "dask"],
-        default="loky",
+        choices=["processes", "dask"],
+        default="processes",
         help="where many runs are done: on this machine, or by the workers (--nthreads 1) of a "
         "Dask cluster, which must see the same files under the same paths",
     )

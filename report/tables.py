@@ -77,7 +77,7 @@ class Writer:
         self.place, self.found, self.experiments = place, found, experiments
         self.machines: dict[str, str] = {}
         self.anchors: dict[str, str] = {}
-        self.n_sections = len({system_of(run) for run in found.runs})
+        self.n_sections = len({run.system.paper_key for run in found.runs})
 
     def link(self, folder: Path) -> str:
         """Relative address of a folder."""

@@ -1,29 +1,28 @@
-"""Runs in processes of their own, through joblib: of this machine (loky) or of a Dask cluster.
+"""Runs in processes of their own, one each: of this machine, or of the workers of a Dask cluster.
 
-    with closed_silently(start_processes(2)) as started, StopAll() as stop:
-        hand_out = functools.partial(on_this_machine, 2, started)
-        for name, status in results_of(hand_out, call, tasks, folder, stop): ...  # as they end
+    with Processes(jobs=2) as launcher:
+        for name, status in launcher.results(run_one, tasks, folder): ...  # as they end
 
 In the folder of a run, log.txt holds what it has printed, and status.txt how it stands: `running 1`
-(for the first time), `done`, or `failed: <why>`.
+(begun for the first time), `done`, or `failed: <why>`. A run whose process was killed has failed;
+nothing tries it again but --resume.
 """
 
 from __future__ import annotations
 
-import asyncio
-import collections
 import contextlib
 import logging
 import multiprocessing
 import os
-import queue
 import signal
+import sys
 import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
+from multiprocessing import connection, forkserver
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,12 +35,13 @@ from runs.one import ACTIONS, prepare
 LOG = "log.txt"
 STATUS = "status.txt"
 RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
-KILLED = f"{FAILED}: its process was killed twice (out of memory?)"
 ANSWERS_WITHIN = 3.0  # seconds, of a scheduler
 WORKERS_WITHIN = 10.0  # seconds, until a cluster has a worker
+LOOK_EVERY = 0.2  # seconds, at the runs on a cluster
+LIBRARIES = {"sklearn.datasets", "torchvision.datasets"}  # that data sets import, in a second or so
+LOST = "the Dask cluster has failed (scheduler-connection-lost): --resume does what is missing"
 
-Call = Callable[..., tuple[str, str]]  # runs a task: its name and status
-HandOut = Callable[[Call, list[tuple], StopRequest], Iterator[tuple[str, str]]]
+Call = Callable[..., str]  # does a run: how it ended
 
 
 # In the process of a run ------------------------------------------------------------------------
@@ -63,6 +63,37 @@ class StopAtOnce(StopRequest):
         raise Stopped(number, "stopped")
 
 
+def run_one(
+    words: list[str], more: list[str], folder: str, directory: str, alone: bool = True
+) -> str:
+    """Do a run among many, in any process; return how it ended (`perform`).
+
+    Args:
+        words: its command line. more: what goes on with planned runs, such as --data-dir.
+        folder: where its results belong. directory: where relative paths start.
+        alone: this process is for this run, so that whatever it prints belongs into log.txt.
+    """
+    place = Path(folder)
+
+    def action() -> None:
+        if alone:  # what libraries print without Python
+            for stream in (1, 2):
+                os.dup2(sys.stdout.fileno(), stream)
+        with contextlib.chdir(directory):
+            chosen = words_of_one(words, more, place)
+            args = parse(chosen)
+            prepare(args)
+            ACTIONS[args.action](args, chosen, place)
+
+    return perform(action, place)
+
+
+def words_of_one(words: list[str], more: list[str], folder: Path) -> list[str]:
+    """The command line of a run among many: to begin it, or to go on where it was stopped."""
+    stopped = (folder / "checkpoint.pt").exists()
+    return [*(["--resume", str(folder)] if stopped else words), *more]
+
+
 def perform(action: Callable[[], None], folder: Path) -> str:
     """Do a run, with its output in log.txt; return how it ended, as status.txt has it.
 
@@ -77,11 +108,8 @@ def perform(action: Callable[[], None], folder: Path) -> str:
             if before == DONE:
                 return DONE
             tries = 1 + int(before.split()[1] if before.startswith(RUNNING) else 0)
-            if tries > 2:
-                status = KILLED
-            else:
-                write_whole(folder / STATUS, f"{RUNNING} {tries}".encode())
-                status = ending_of(action, log)
+            write_whole(folder / STATUS, f"{RUNNING} {tries}".encode())
+            status = ending_of(action, log)
             if not status.startswith(STOPPED):
                 write_whole(folder / STATUS, status.encode())
             return status
@@ -122,154 +150,188 @@ def lock(file: TextIO, wait: bool = True) -> bool:
     return True
 
 
-def sent_as_code(directory: Path) -> Call:
-    """The function that a process calls with (name, words, more, folder) to do a run.
-
-    cloudpickle sends a function that is defined in a function as code. So a process can take it
-    before it knows where this program is.
-
-    Args:
-        directory: where relative paths start.
-    """
-    project, place = str(PROJECT_DIR), str(directory)
-
-    def call(name: str, words: list[str], more: list[str], folder: str) -> tuple[str, str]:
-        import sys
-
-        if project not in sys.path:
-            sys.path.insert(0, project)
-        from runs.launch import run_one
-
-        return name, run_one(words, more, folder, place)
-
-    return call
-
-
-def words_of_one(words: list[str], more: list[str], folder: Path) -> list[str]:
-    """The command line of a run among many: to begin it, or to go on where it was stopped."""
-    stopped = (folder / "checkpoint.pt").exists()
-    return [*(["--resume", str(folder)] if stopped else words), *more]
-
-
-def run_one(words: list[str], more: list[str], folder: str, directory: str) -> str:
-    """Do a run among many, in any process; return how it ended (workers.perform).
-
-    Args:
-        words: its command line. more: what goes on with planned runs, such as --data-dir.
-        folder: where its results belong. directory: where relative paths start.
-    """
-    place = Path(folder)
-
-    def action() -> None:
-        with contextlib.chdir(directory):
-            chosen = words_of_one(words, more, place)
-            args = parse(chosen)
-            prepare(args)
-            ACTIONS[args.action](args, chosen, place)
-
-    return perform(action, place)
-
-
 # Handing out ------------------------------------------------------------------------------------
 
 
-class StopAll(StopRequest):
-    """Ctrl-C and SIGTERM: no further run begins, and those under way on this machine save."""
+class Launcher(StopRequest):
+    """Does runs in other processes. After Ctrl-C or SIGTERM no further one begins.
+
+    A subclass says what is `under_way`, whether there `is_room` for one more, how a run `begins`,
+    and which of them have `ended`.
+    """
+
+    under_way: dict[Any, Any]
+
+    def results(self, call: Call, tasks: dict[str, tuple], folder: Path) -> Iterator[tuple]:
+        """Do runs; yield the name and the status of each as it ends.
+
+        Args:
+            tasks: by the name of a run, the arguments of `call`.
+            folder: holds the folders of the runs.
+        Raises:
+            RunError: no process can be started; the scheduler is lost.
+        """
+        waiting = list(tasks.items())[::-1]
+        while True:
+            while waiting and not self.signal_number and self.is_room():
+                self.begin(call, *waiting.pop())
+            if not self.under_way:
+                return
+            for name, status in self.ended():
+                if not status.startswith(STOPPED):
+                    keep_status(folder / name, status)
+                    yield name, status
+                elif not self.signal_number:  # it was told to, not this program
+                    self.note(int(status.split()[1]), None)
+
+
+def keep_status(folder: Path, status: str) -> None:
+    """Write how a run has ended, if it could not do so itself."""
+    if status_of(folder) != status:
+        with contextlib.suppress(RunError):
+            write_whole(folder / STATUS, status.encode())
+
+
+class Processes(Launcher):
+    """Runs on this machine, so many at a time; those under way save when they are stopped."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__()
+        self.jobs = jobs
+        self.under_way: dict[connection.Connection, tuple[str, BaseProcess]] = {}
 
     def note(self, number: int, frame: Any) -> None:
         super().note(number, frame)
-        for process in multiprocessing.active_children():
+        self.terminate()
+
+    def terminate(self) -> None:
+        for _, process in tuple(self.under_way.values()):
             process.terminate()
 
+    def is_room(self) -> bool:
+        return len(self.under_way) < self.jobs
 
-def results_of(
-    hand_out: HandOut, call: Call, tasks: dict[str, tuple], folder: Path, stop: StopRequest
-) -> Iterator[tuple[str, str]]:
-    """Do runs; yield the name and the status of each as it ends, until a signal stops them all.
-
-    A process that is killed takes those beside it with it. What they were at begins again, one at
-    a time, so that a run that kills its process fails and no other.
-
-    Args:
-        hand_out: `on_this_machine` or `on_cluster`, the arguments before `call` filled in.
-        tasks: by the name of a run, the other arguments of `call`.
-        folder: holds the folders of the runs.
-    Raises:
-        RunError: processes end before they begin a run; the scheduler is lost.
-    """
-    left, suspects, in_vain = dict(tasks), set(), 0
-    while left and not stop.signal_number:
-        unsuspected = [name for name in left if name not in suspects]
-        batch = unsuspected or list(left)[:1]
+    def begin(self, call: Call, name: str, task: tuple) -> None:
+        context = process_context()
+        answer, write = context.Pipe(duplex=False)
+        process = context.Process(target=serve, args=(write, call, task))
         try:
-            with closed_silently(hand_out(call, [(n, *left[n]) for n in batch], stop)) as results:
-                for name, status in results:
-                    if not status.startswith(STOPPED):
-                        del left[name]
-                        yield name, status
-                    elif not stop.signal_number:  # it was told to, not this program
-                        stop.note(int(status.split()[1]), None)
-        except BrokenProcessPool:
-            begun = {n for n in batch if n in left and status_of(folder / n).startswith(RUNNING)}
-            suspects |= begun
-            in_vain = 0 if begun else in_vain + 1
-            if in_vain == 3:
-                raise RunError("the worker processes are killed before they begin a run") from None
+            process.start()
+        except (OSError, EOFError) as error:
+            raise RunError(
+                f"cannot start a process for a run ({error}): --resume does what is missing"
+            ) from error
+        write.close()  # so that the end of the process is the end of the pipe
+        self.under_way[answer] = name, process
+        if self.signal_number:  # which came before it was listed
+            process.terminate()
+
+    def ended(self) -> Iterator[tuple[str, str]]:
+        for answer in connection.wait(self.under_way):
+            name, process = self.under_way.pop(answer)
+            yield name, last_word(answer, process)
+
+    def __exit__(self, *error: Any) -> None:
+        self.terminate()  # none, unless this program was cut short
+        for _, process in self.under_way.values():
+            process.join()
+        super().__exit__(*error)
 
 
-@contextlib.contextmanager
-def closed_silently(results: Iterator) -> Iterator[Iterator]:
-    """Close a generator at the end, without joblib's warning that there was more to come."""
-    try:
-        yield results
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results.close()
+def process_context() -> BaseContext:
+    """How processes start: from a server that has imported this program once, where that is safe.
 
-
-def start_processes(jobs: int) -> Iterator:
-    """Let the processes of `on_this_machine` start while this one goes on."""
-    return at_a_time(jobs, ((os.getpid,) for _ in range(jobs)))
-
-
-def on_this_machine(
-    jobs: int, started: Iterator, call: Call, tasks: list[tuple], stop: StopRequest
-) -> Iterator:
-    """Do so many runs at a time, each in a process of its own; a single one at a time in this.
-
-    Args:
-        started: what `start_processes` has returned.
+    On Linux a process is there in hundredths of a second. Elsewhere libraries do not survive a
+    fork, and it imports everything itself.
     """
-    collections.deque(started, maxlen=0)
-    yield from at_a_time(jobs, ((call, *task) for task in tasks if not stop.signal_number))
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *sorted(LIBRARIES & sys.modules.keys())])
+    with contextlib.chdir(PROJECT_DIR):  # where the server looks for this program
+        forkserver.ensure_running()
+    return context
 
 
-def at_a_time(jobs: int, tasks: Iterable[tuple]) -> Iterator:
-    """Results of tasks (function, argument, ...) as they end; joblib keeps its processes."""
-    from joblib import Parallel, delayed, parallel_config
+def serve(answer: connection.Connection, call: Call, task: tuple) -> None:
+    """Do a run, in the process that was started for it, and answer how it ended.
 
-    with parallel_config("loky", initializer=settle, initargs=(os.getpid(),)):
-        parallel = Parallel(
-            jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-        )
-    return parallel(delayed(function)(*arguments) for function, *arguments in tasks)
-
-
-def settle(parent: int) -> None:
-    """Prepare a process for runs: it hears of Ctrl-C by its parent, and ends when that has ended.
-
-    Between two runs it does not listen: if it ended, joblib would kill those that are saving.
+    It hears of Ctrl-C by its parent alone, and if that has been killed it is told to stop, too.
     """
-    os.setpgrp()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    if os.name == "posix":
+        os.setpgrp()
+    threading.Thread(target=stop_with_parent, daemon=True).start()
+    status = call(*task)
+    with contextlib.suppress(OSError), answer:  # nobody may be left to listen
+        answer.send(status)
 
 
-def end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def stop_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def last_word(answer: connection.Connection, process: BaseProcess) -> str:
+    """How a run has ended: by what it answers, or else by the exit status of its process."""
+    with answer:
+        try:
+            status = answer.recv()
+        except (EOFError, OSError):
+            status = ""
+    process.join()
+    if status:
+        return status
+    number = -process.exitcode
+    if number in (signal.SIGINT, signal.SIGTERM):
+        return f"{STOPPED} {number}"
+    if number == signal.SIGKILL:
+        return f"{FAILED}: killed by signal {number} (out of memory?)"
+    if number > 0:
+        return f"{FAILED}: killed by signal {number} ({signal.strsignal(number)})"
+    return f"{FAILED}: its process has ended without a word (exit status {process.exitcode})"
+
+
+# A cluster --------------------------------------------------------------------------------------
+
+
+class Cluster(Launcher):
+    """Runs on a Dask cluster, one for each worker; those under way go on when this one stops."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__()
+        self.client = client
+        self.under_way: dict[Any, str] = {}  # futures of Dask
+
+    def note(self, number: int, frame: Any) -> None:
+        super().note(number, frame)
+        self.under_way.clear()
+
+    def is_room(self) -> bool:
+        """A run waits here and not at a worker, where Dask would blame it for the one before."""
+        try:
+            return len(self.under_way) < len(self.client.nthreads())
+        except OSError:
+            raise RunError(LOST) from None
+
+    def begin(self, call: Call, name: str, task: tuple) -> None:
+        self.under_way[self.client.submit(call, *task, pure=False, retries=0)] = name
+
+    def ended(self) -> Iterator[tuple[str, str]]:
+        time.sleep(LOOK_EVERY)
+        for future in [future for future in tuple(self.under_way) if future.done()]:
+            if future.cancelled():
+                raise RunError(LOST)
+            name, error = self.under_way.pop(future), future.exception()
+            yield name, reason_of(error) if error else future.result()
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a run has failed of which a worker, or Dask, has only an exception."""
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return f"{FAILED}: its workers were killed (out of memory?)"
+    return f"{FAILED}: {type(error).__name__}: {error}".splitlines()[0]
 
 
 def connect(address: str) -> Any:
@@ -286,28 +348,19 @@ def connect(address: str) -> Any:
         ) from None
     for name in ("distributed", "distributed.client"):  # errors are told in a sentence
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    check_scheduler(address)
-    client = Client(address, set_as_default=False)
+    try:
+        client = Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
+    except Exception as error:  # from OSError to MemoryError, if a web server answers
+        raise RunError(
+            f"--scheduler {address} cannot be reached ({error}): start one by `dask scheduler`, "
+            "which prints its address"
+        ) from None
     try:
         check_workers(client, address)
     except RunError:
         client.close()
         raise
     return client
-
-
-def check_scheduler(address: str) -> None:
-    """Raise RunError unless a Dask scheduler answers, within seconds."""
-    try:
-        kind = asyncio.run(who_answers(address))
-        found = "" if kind == "Scheduler" else f"it is the address of a {kind}"
-    except Exception as error:  # from OSError to MemoryError, if a web server answers
-        found = str(error) or type(error).__name__
-    if found:
-        raise RunError(
-            f"--scheduler {address} cannot be reached ({found}): start one by `dask scheduler`, "
-            "which prints its address"
-        )
 
 
 def check_workers(client: Any, address: str) -> None:
@@ -326,53 +379,20 @@ def check_workers(client: Any, address: str) -> None:
         )
 
 
-async def who_answers(address: str) -> str:
-    from distributed import rpc
+def sent_as_code() -> Call:
+    """`run_one` for a worker that does not know where this program is.
 
-    async with rpc(address, timeout=ANSWERS_WITHIN) as other:
-        return (await other.identity())["type"]
-
-
-def on_cluster(client: Any, call: Call, tasks: list[tuple], stop: StopRequest) -> Iterator:
-    """Do as many runs at a time as the cluster has workers.
-
-    joblib waits for ever for a run that dask has given up, because workers died beside it. So
-    another thread waits, and this one looks around now and then.
+    cloudpickle sends a function that is defined in a function as code, others by their name.
     """
-    from joblib import Parallel, delayed, parallel_config
+    project = str(PROJECT_DIR)
 
-    with parallel_config("dask", client=client) as settings:
-        # of a cluster with one worker joblib would do the runs in this process
-        settings["backend"].effective_n_jobs = lambda n_jobs: max(2, len(client.nthreads()))
-        parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-    ended: queue.SimpleQueue = queue.SimpleQueue()
-    given_up_before = set(client.futures)
+    def call(*task: Any) -> str:
+        import sys
 
-    def wait() -> None:
-        try:
-            for result in parallel(delayed(call)(*task) for task in tasks):
-                ended.put(result)
-            ended.put(None)
-        except Exception as error:  # of dask: the tasks' own are answers
-            reason = getattr(error, "reason", "") or str(error) or type(error).__name__
-            ended.put(
-                RunError(
-                    f"the Dask cluster has failed ({reason.splitlines()[0]}): --resume does what "
-                    "is missing"
-                )
-            )
+        if project not in sys.path:
+            sys.path.insert(0, project)
+        from runs.launch import run_one
 
-    threading.Thread(target=wait, daemon=True).start()
-    while not stop.signal_number:
-        try:
-            result = ended.get(timeout=0.5)
-        except queue.Empty:
-            own = [f for key, f in list(client.futures.items()) if key not in given_up_before]
-            if any(future.status == "error" for future in own):
-                raise BrokenProcessPool from None
-            continue
-        if result is None:
-            return
-        if isinstance(result, RunError):
-            raise result
-        yield result
+        return run_one(*task, alone=False)
+
+    return call

@@ -18,7 +18,6 @@ import os
 import shlex
 import statistics
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,21 +27,19 @@ from tqdm import tqdm
 from commandLine import Settings, expanded, is_many, parse, typed_options
 from errors import RunError, Stopped
 from options import option_name
-from runFolder import PLAN, RunFolder, createPath, write_rows, write_whole
+from runFolder import PLAN, RunFolder, createPath, read_options, write_rows, write_whole
 from runs.launch import (
     DONE,
     FAILED,
     STATUS,
-    HandOut,
-    StopAll,
-    closed_silently,
+    Call,
+    Cluster,
+    Launcher,
+    Processes,
     connect,
     lock,
-    on_cluster,
-    on_this_machine,
-    results_of,
+    run_one,
     sent_as_code,
-    start_processes,
     status_of,
     words_of_one,
 )
@@ -50,7 +47,8 @@ from runs.one import device_name, draw_figures, load_data, shows_progress
 
 WHERE = {"--jobs", "--backend", "--scheduler"}
 ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}
-MEASURES = ("epochs", "train_error", "test_error", "best_test_error", "best_epoch")
+MEASURES = ("epochs", "train_error", "test_error", "kept_test_error", "kept_epoch")
+MEASURES += ("best_test_error", "best_epoch")
 MEASURES += ("rmse_neurons", "rmse_synapses", "same_sign", "both_zero", "cosine")
 MEASURES += ("log_spread", "seconds")
 
@@ -184,7 +182,7 @@ class Summary:
     def line(self, name: str) -> str:
         """How a run has ended, for people."""
         rows = [row for row in self.rows[name] if "test_error" in row]
-        errors = [f"{row['method']} test error {float(row['test_error']):.4g}" for row in rows]
+        errors = [f"{row['method']} test error {float(row[result_of(row)]):.4g}" for row in rows]
         return ", ".join([self.statuses[name], *errors])
 
     def write(self) -> None:
@@ -214,14 +212,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def outcome(folder: Path) -> list[dict[str, Any]]:
     """What a run has brought: of training a row per method, of other actions one per network."""
-    trained = last_and_best(folder)
+    trained = training_of(folder)
     if trained:
         return trained
     return [row for path in sorted(folder.glob("**/measures.csv")) for row in read_rows(path)]
 
 
-def last_and_best(folder: Path) -> list[dict[str, Any]]:
-    """Last and best epoch of a training, a row per method."""
+def training_of(folder: Path) -> list[dict[str, Any]]:
+    """Last, best and kept epoch of a training, a row per method."""
     metrics, found = read_rows(folder / "metrics.csv"), []
     for method in dict.fromkeys(row["method"] for row in metrics):
         own = [row for row in metrics if row["method"] == method]
@@ -236,19 +234,35 @@ def last_and_best(folder: Path) -> list[dict[str, Any]]:
             "loss": own[-1]["loss"],
             "seconds": sum(float(row["seconds"]) for row in own),
         }
-        spread = log_spread(folder, method)
-        found.append(row if spread is None else row | {"log_spread": spread})
+        spread = stored(folder, f"{method}_log_spread")  # of the layers' corrections, per epoch
+        if spread is not None:
+            row["log_spread"] = float(spread.mean())
+        found.append(row | kept_of(folder, method, own))
     return found
 
 
-def log_spread(folder: Path, method: str) -> float | None:
-    """Spread of the layers' corrections, mean over the epochs, of networks that record it."""
+def kept_of(folder: Path, method: str, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """The epoch whose weights a run with --patience has kept; nothing of other runs."""
+    kept = stored(folder, f"{method}_kept_epoch")
+    if kept is None or not read_options(folder / "hyperparameters.json").get("patience"):
+        return {}
+    errors = {row["epoch"]: row["test_error"] for row in rows}
+    epoch = str(int(kept))
+    return {"kept_epoch": epoch, "kept_test_error": errors[epoch]}
+
+
+def result_of(names: Iterable[str]) -> str:
+    """Of the measures that there are, the one that a training is judged by."""
+    return "kept_test_error" if "kept_test_error" in names else "test_error"
+
+
+def stored(folder: Path, name: str) -> np.ndarray | None:
+    """An array of the results.npz of a run, or None if it has none of this name."""
     path = folder / "results.npz"
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        key = f"{method}_log_spread"
-        return float(arrays[key].mean()) if key in arrays else None
+        return arrays.get(name)
 
 
 def tables(rows: list[dict[str, Any]], swept: list[str]) -> str:
@@ -257,7 +271,7 @@ def tables(rows: list[dict[str, Any]], swept: list[str]) -> str:
     shown = [name for name in MEASURES if any(name in row for row in done)]
     text = table(grouped(done, [*swept, "method"]), swept, shown)
     if len(swept) == 2 and shown:
-        measure = "test_error" if "test_error" in shown else shown[0]
+        measure = result_of(shown) if "test_error" in shown else shown[0]
         for method, own in grouped(done, ["method"]).items():
             text += f"\n{measure}, {method[0]}\n\n".replace("_", " ")
             text += grid(own, *swept, measure)
@@ -312,37 +326,41 @@ def spread_of(values: list[float]) -> str:
 
 
 def run_many(args: Settings, argv: list[str]) -> None:
-    """Run the action for every seed and swept value, each in a folder of its own."""
-    runs, more = runs_of(args, argv)
+    """Run the action for every seed and swept value, each in a folder and a process of its own."""
+    words = expanded(argv)
+    runs, more = runs_of(args, words)
     first, *_ = [parse([*run.words, *more]) for run in runs]
     with contextlib.ExitStack() as stack:
-        hand_out, where = stack.enter_context(hands(args))
+        launcher, call, where = stack.enter_context(launcher_of(args))
         folder = args.resume or new_group(first, runs)
         stack.enter_context(sole_program(folder))
-        stop = stack.enter_context(StopAll())
         missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
+        if args.resume and missing:
+            load_data(first)
         forget_statuses(folder, missing)
-        tasks = {run.name: (run.words, more, str((folder / run.name).resolve())) for run in missing}
-        results = results_of(hand_out, sent_as_code(Path.cwd()), tasks, folder, stop)
+        here = str(Path.cwd())
+        tasks = {r.name: (r.words, more, str((folder / r.name).resolve()), here) for r in missing}
         print(f"{len(runs)} runs in {folder}, {len(runs) - len(tasks)} of them done", flush=True)
         print(f"{where}, {first.threads} thread(s) each", flush=True)
+        stack.enter_context(launcher)
+        results = launcher.results(call, tasks, folder)
         summary = enter_results(folder, runs, results, not shows_progress(args))
     draw_figures(folder)
-    if stop.signal_number:
-        again = ["python", "main.py", "--resume", str(folder), *split_words(argv, WHERE)[0]]
-        raise Stopped(stop.signal_number, f"stopped; go on with: {shlex.join(again)}")
+    if launcher.signal_number:
+        again = ["python", "main.py", "--resume", str(folder), *split_words(words, WHERE)[0]]
+        raise Stopped(launcher.signal_number, f"stopped; go on with: {shlex.join(again)}")
     print((folder / "summary.md").read_text(encoding="utf-8"), end="")
     if summary.n_failed == len(runs):
         raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")
 
 
-def runs_of(args: Settings, argv: list[str]) -> tuple[list[Run], list[str]]:
+def runs_of(args: Settings, words: list[str]) -> tuple[list[Run], list[str]]:
     """The runs that a command line stands for, and the options that it adds to planned ones.
 
     Each has one thread unless --threads says otherwise, since sums depend on their number: what
     comes out is the same however many runs there are at a time.
     """
-    words = split_words(expanded(argv), ASK_FOR_MANY)[1]
+    words = split_words(words, ASK_FOR_MANY)[1]
     if args.resume:
         return read_plan(args.resume), words
     if not args.threads:
@@ -352,16 +370,14 @@ def runs_of(args: Settings, argv: list[str]) -> tuple[list[Run], list[str]]:
 
 
 @contextlib.contextmanager
-def hands(args: Settings) -> Iterator[tuple[HandOut, str]]:
-    """How runs are handed out (workers.results_of), and a word to people about it."""
-    if args.backend == "loky":
-        where = f"{args.jobs} at a time on {os.cpu_count()} core(s)"
-        with closed_silently(start_processes(args.jobs)) as started:
-            yield partial(on_this_machine, args.jobs, started), where
+def launcher_of(args: Settings) -> Iterator[tuple[Launcher, Call, str]]:
+    """Who starts the processes of the runs, what they call, and a word to people about it."""
+    if args.backend == "processes":
+        yield Processes(args.jobs), run_one, f"{args.jobs} at a time on {os.cpu_count()} core(s)"
         return
     with connect(args.scheduler) as client:
         where = f"{len(client.nthreads())} worker(s) of {args.scheduler}"
-        yield partial(on_cluster, client), where
+        yield Cluster(client), sent_as_code(), where
 
 
 def new_group(first: Settings, runs: list[Run]) -> Path:
@@ -377,9 +393,10 @@ def new_group(first: Settings, runs: list[Run]) -> Path:
 
 def print_commands(args: Settings, argv: list[str]) -> None:
     """Print the commands that would be run, a line each."""
-    lines = [split_words(expanded(argv), {"--dry-run"})[1]]
+    words = expanded(argv)
+    lines = [split_words(words, {"--dry-run"})[1]]
     if is_many(args):
-        runs, more = runs_of(args, argv)
+        runs, more = runs_of(args, words)
         folder = args.resume or Path()
         if args.resume:
             runs = missing_runs(folder, runs, again="epochs" in typed_options(more))

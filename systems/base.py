@@ -117,6 +117,10 @@ class System:
         """About how many a step of the dynamics takes; infinitely many without dynamics."""
         return math.inf
 
+    def starts_anywhere(self, args: argparse.Namespace) -> bool:
+        """Whether the state that a free phase starts from is drawn with the seed."""
+        return False
+
     def finish(self, nets: dict, data: Any, schedule: Any, history: dict) -> tuple[dict, str]:
         """After training: more arrays for results.npz, and the text of report.txt."""
         return {}, ""

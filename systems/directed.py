@@ -173,6 +173,9 @@ class Directed(System):
         neurons = math.prod(data.shape) + sum(args.N_H) + data.n_classes
         return args.num_net * len(data.train) * neurons**2
 
+    def starts_anywhere(self, args):
+        return args.init_state > 0
+
     def finish(self, nets, data, schedule, history):
         from networks.directedReport import report
 
