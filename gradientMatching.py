@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from datasets import Split
 from netClasses import EquilibriumNetwork
-from networks.base import Tensors, largest_change, settle_rule
+from networks.base import Tensors
+from solvers import largest_change, settle_rule
 
 RESTS = 0.01  # drift of a unit, in units of dS, below which the free phase counts as settled
 GROWS = 0.05  # relative change of the update in the last tenth of the nudged phase

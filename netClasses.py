@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from torch import nn
 
 from networks.base import BPTT, EP, Network, Pairs, Tensors
 from products import add_product, prepare
+from solvers import Relaxing, nudged_output
 
 
 class Activation(NamedTuple):
@@ -30,12 +31,15 @@ class Activation(NamedTuple):
 
     Gain and shift can be moved into what a layer receives, once per phase, so that a step only
     evaluates `shape`. `times_slope(signal, v, rho(v))` is signal * rho'(v) / gain.
+    `bend(rho(v))` is rho''(v) / rho'(v), None where that is 0, and |rho''| is nowhere above `sharp`.
     """
 
     shape: Callable[[torch.Tensor], torch.Tensor]
     times_slope: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     gain: float = 1.0
     shift: torch.Tensor | float = 0.0
+    bend: Callable[[torch.Tensor], torch.Tensor] | None = None
+    sharp: float = 0.0
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
         return self.shape(v) if self.gain == 1.0 else self.shape(self.affine(v))
@@ -44,6 +48,7 @@ class Activation(NamedTuple):
         return torch.add(self.shift, v, alpha=self.gain) if self.gain != 1.0 else v
 
 
+LEAST_SLOPE = 0.05  # of a layer's equation under a nudge so negative that its energy bends down
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
 # How far apart a convolution puts values that are equal, at most, in units of rounding times the
 # sum of a filter's absolute weights: with states and data of size 1, up to 0.6 was seen.
@@ -56,10 +61,14 @@ ACTIVATIONS = {
         times_slope=lambda signal, v, rho: torch.ops.aten.sigmoid_backward(signal, rho),
         gain=4.0,
         shift=torch.tensor(-2.0),  # a tensor of the states' type: torch adds that fastest
+        bend=lambda rho: (rho * -8.0).add_(4.0),
+        sharp=16 / 108**0.5,
     ),
     "tanh": Activation(
         shape=torch.tanh,
         times_slope=lambda signal, v, rho: torch.ops.aten.tanh_backward(signal, rho),
+        bend=lambda rho: rho * -2.0,
+        sharp=4 / 27**0.5,
     ),
     # min(max(v, 0), 1), slope 1 on the closed interval [0, 1]
     "hardsigm": Activation(
@@ -75,7 +84,8 @@ class EquilibriumNetwork(Network):
     A subclass gives `constants` and `wire` (what a phase leaves unchanged), `initHidden` (the state
     to start from), `goals` and `move`, or `stepper` and `velocity` (one step), and `add_contrast`
     (the local rule). `synapses` holds its parameters as (weight, bias) pairs and `synapse_names`
-    their names, one learning rate each.
+    their names, one learning rate each. To be relaxed it gives `settled_layer`, and, where the
+    plain ones do not serve, `blocks`, `movable`, `seen`, `finished`, `cut` and `bounded`.
     """
 
     synapse_names: list[str]
@@ -84,6 +94,9 @@ class EquilibriumNetwork(Network):
     dt: float
     nudge_gain = 1.0  # the nudge descends so many times half the squared error
     rules = {"EP": EP, "BPTT": BPTT}
+    relaxing = Relaxing()  # how it is relaxed unless told otherwise
+    restless = ""  # why it cannot be relaxed, if it cannot
+    bounded = False  # every state is kept in [0, 1]
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,6 +219,51 @@ class EquilibriumNetwork(Network):
             if observe is not None and observe(t, before, s):
                 break
         return s
+
+    # What `relax` asks for ------------------------------------------------------------------
+
+    @property
+    def blocks(self) -> list[list[int]]:
+        """Layers that do not see each other and move together, in the order they are swept.
+
+        Of layers that see only their neighbours: every second one, then the others, beginning with
+        the last, which sees the data.
+        """
+        backwards = list(reversed(range(len(self.layer_names))))
+        return [block for block in (backwards[::2], backwards[1::2]) if block]
+
+    def movable(self, s: Tensors) -> Tensors:
+        """A copy of the state whose layers are changed in place."""
+        return [v.clone() for v in s]
+
+    def seen(self, drive: NamedTuple, s: Tensors, i: int) -> Any:
+        """What the other layers see of layer i, made anew whenever it has moved."""
+        return s[i]
+
+    def settled_layer(
+        self,
+        drive: NamedTuple,
+        s: Tensors,
+        seen: list,
+        i: int,
+        target: torch.Tensor | None,
+        beta: float,
+    ) -> torch.Tensor:
+        """Where layer i rests if the others stay where they are, or nearer to it; a new tensor.
+
+        Args:
+            s: what `movable` returned. seen: what `seen` returned, per layer.
+            target, beta: of the nudge, which is part of the output's own equation.
+        """
+        raise NotImplementedError
+
+    def finished(self, drive: NamedTuple, s: Tensors, seen: list) -> Tensors:
+        """The state as a phase leaves it."""
+        return s
+
+    def cut(self, drive: NamedTuple, rows: torch.Tensor) -> NamedTuple:
+        """What a phase of these samples, (n,) indices, leaves unchanged."""
+        raise NotImplementedError
 
     def compile_steps(self) -> None:
         """Hand the steps of a phase to torch.compile; a phase that is observed stays as it is."""
@@ -360,6 +418,17 @@ class LayeredNetwork(EquilibriumNetwork):
             moved[0] = torch.add(moved[0], nudge, alpha=self.dt)
         return moved
 
+    @property
+    def relaxing(self) -> Relaxing:
+        return Relaxing(omega=1.3 if self.n_layers < 3 else 1.5)
+
+    def seen(self, drive, s, i):
+        return self.signal(s[i])
+
+    def cut(self, drive, rows):
+        inputs = [v[rows] if v.dim() > 1 else v for v in drive.inputs]
+        return drive._replace(x=drive.x[rows], inputs=inputs)
+
     def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
         free = [self.signal(v) for v in s_free]
         nudged = [self.signal(v) for v in s_nudged]
@@ -429,6 +498,36 @@ class EPcont(LayeredNetwork):
             return rates
         return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
 
+    @property
+    def bounded(self) -> bool:
+        return self.clamp
+
+    def settled_layer(self, drive, s, seen, i, target, beta):
+        received = self.received(drive, seen, i)  # (batch, n_i)
+        pull = beta if i == 0 else 0.0
+        if not self.sloped[i]:
+            return nudged_output(received, target, pull, self.clamp)
+        goal = self.newton_step(received, s[i], seen[i], target, pull)
+        return goal.clamp_(0.0, 1.0) if self.clamp else goal
+
+    def newton_step(self, received, v, rho, target, pull):
+        """One step from v towards the root of F = v - rho'(v) a - pull (y - v), a = received/gain.
+
+        The step is -F / F', F' = 1 + pull - rho''(v) a, but never so long that it could raise the
+        layer's energy, whose second derivative is nowhere above 1 + pull + |a| max|rho''|: half of
+        that is the least divisor. Where rho is straight the root itself is known.
+        """
+        if self.rho.bend is None:
+            return nudged_output(received, target, pull, True)
+        force = self.rho.times_slope(received, v, rho)
+        slope = torch.addcmul(force.new_tensor(1 + pull), force, self.rho.bend(rho), value=-1.0)
+        least = received.abs().mul_(self.rho.sharp / (2 * self.rho.gain)).add_((1 + pull) / 2)
+        slope = torch.maximum(slope, least).clamp_(min=LEAST_SLOPE)
+        step = force.sub_(v)
+        if pull:
+            step.add_(target - v, alpha=pull)
+        return step.div_(slope).add_(v)
+
 
 class toyEPcont(EPcont):
     """The toy model: output and hidden layer joined with each other and both with the data.
@@ -473,6 +572,10 @@ class EPdisc(LayeredNetwork):
         if self.dt != 1.0:
             return super().move(s, goals, nudge)
         return goals if nudge is None else [goals[0] + nudge, *goals[1:]]
+
+    def settled_layer(self, drive, s, seen, i, target, beta):
+        goal = self.rho.shape(self.received(drive, seen, i))  # (batch, n_i)
+        return goal if i else nudged_output(goal, target, beta, False)
 
 
 class PooledState(list):
@@ -674,3 +777,36 @@ class convEP(EPdisc):
             gradient = nn.grad.conv2d_weight(maps[k + 1], kernel.shape, spread, padding=self.pad)
             pairs.append((gradient, maps[k].sum((0, 2, 3))))
         return pairs
+
+    def seen(self, drive, s, i):
+        """Of a map that another convolution sees: its pooled maxima, and their places."""
+        k = i - self.n_dense
+        if k <= 0:
+            return s[i].flatten(1)
+        return self.pool(s[i], drive.kernels[k - 1], drive.kernel_biases[k - 1])
+
+    def settled_layer(self, drive, s, seen, i, target, beta):
+        if i < self.n_dense:
+            total = torch.addmm(
+                drive.inputs[i], seen[i + 1], drive.dense[i].t(), alpha=self.rho.gain
+            )
+            if i > 0:
+                total.addmm_(seen[i - 1], drive.dense[i - 1], alpha=self.rho.gain)
+            goal = self.rho.shape(total)
+            return goal if i else nudged_output(goal, target, beta, False)
+        k = i - self.n_dense
+        forwards = seen[i + 1][0] if k + 1 < self.n_conv else drive.top
+        if k == 0:
+            backwards = (s[i - 1] @ drive.dense[-1]).view(forwards.shape)
+        else:
+            spread = self.unpool(k - 1, s[i - 1], seen[i][1])
+            backwards = F.conv_transpose2d(spread, drive.kernels[k - 1], padding=self.pad)
+        return self.rho(forwards + backwards)
+
+    def finished(self, drive, s, seen):
+        positions = [places for _, places in seen[self.n_dense + 1 :]]
+        return PooledState(s, [*positions, drive.top_positions])
+
+    def cut(self, drive, rows):
+        x, top, places = (v[rows] for v in (drive.x, drive.top, drive.top_positions))
+        return drive._replace(x=x, top=top, top_positions=places)

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from parallel import ALONE, Team
+from solvers import SOLVERS, Solution, largest_change
 
 OSCILLATES = 0.05  # change per step above which a state is not at rest
-SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 
 Tensors = list[torch.Tensor]
 Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]  # (weight, bias) per synapse group
@@ -38,6 +38,9 @@ class Schedule:
     halve_every: epochs after which the rates are halved (0: never).
     patience: a method ends after so many epochs without a gain of `min_gain` in the error on the
         validation data, or without any on the test data (0: it goes on).
+    solver: how a phase is run, a key of `SOLVERS`; by "relax", T counts for nothing, and `tol`,
+        `omega`, `max_sweeps` (of the free phase) and `nudged` (the solver of the nudged phase, of
+        Kmax steps or at most Kmax sweeps) are the network's own where they are 0 or empty.
     """
 
     T: int
@@ -57,6 +60,10 @@ class Schedule:
     halve_every: int = 0
     patience: int = 0
     min_gain: float = 0.1
+    solver: str = "step"
+    omega: float = 0.0
+    max_sweeps: int = 0
+    nudged: str = ""
 
     def at(self, epoch: int) -> Schedule:
         """The schedule of an epoch, its rates included."""
@@ -73,41 +80,56 @@ class Lesson(NamedTuple):
     measures: dict[str, torch.Tensor] = {}  # more numbers to keep, by name, on the device
 
 
-def largest_change(before: Tensors, after: Tensors) -> torch.Tensor:
-    """Largest change of any unit between two states, per sample (batch,)."""
-    changes = [(a - b).abs().flatten(1).amax(1) for a, b in zip(after, before, strict=True)]
-    return torch.stack(changes).amax(0)
+def free_phase(net, drive, s: Tensors, schedule: Schedule, fewer: int = 0) -> Solution:
+    """Run a free phase from s by the solver of the schedule; stepping takes `fewer` steps less."""
+    if schedule.solver == "step":
+        return SOLVERS["step"](net, drive, s, schedule.T - fewer, schedule.tol)
+    limit = schedule.max_sweeps or net.relaxing.max_sweeps
+    chosen = {"tol": schedule.tol or None, "omega": schedule.omega or None}
+    return SOLVERS[schedule.solver](net, drive, s, limit, **chosen)
 
 
-def settle_rule(tol: float) -> Callable | None:
-    """An observer that ends a phase at equilibrium, or None without a tolerance."""
-    if not tol:
-        return None
+def nudged_phase(net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor) -> Solution:
+    """Run the nudged phase from the free state s; after a relaxed one, steps are not cut short."""
+    plan = (net, drive, s, schedule.Kmax)
+    if schedule.solver == "step":
+        return SOLVERS["step"](*plan, schedule.tol, target, schedule.beta)
+    solver = schedule.nudged or net.relaxing.nudged
+    chosen = {"tol": schedule.tol or None, "omega": schedule.omega or None}
+    chosen = chosen if solver == "relax" else {}
+    return SOLVERS[solver](*plan, target=target, beta=schedule.beta, **chosen)
 
-    def settled(t: int, before: Tensors, after: Tensors) -> bool:
-        if t % SETTLE_EVERY != SETTLE_EVERY - 1:
-            return False
-        return largest_change(before, after).max().item() <= tol
 
-    return settled
+def measures_of_search(**phases: Solution) -> dict[str, torch.Tensor]:
+    """Sweeps (mean) and residual (largest) of the relaxed phases, by the names of both."""
+    found = {}
+    for name, phase in phases.items():
+        if isinstance(phase.sweeps, torch.Tensor):
+            found[f"sweeps_{name}"] = phase.sweeps.double().mean()
+            found[f"residual_{name}"] = phase.residual.amax()
+    return found
 
 
 @torch.no_grad()
 def learn_by_ep(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
     """Teach one batch by equilibrium propagation; `start` is the state to start from, or zero."""
     drive = net.drive(data)
-    stop = settle_rule(schedule.tol)
-    s_free = net(drive, start or net.initHidden(drive), schedule.T, observe=stop)
-    s_nudged = net(drive, s_free, schedule.Kmax, target, schedule.beta, observe=stop)
-    measures = net.learn(drive, s_free, s_nudged, schedule.beta, schedule.lr_tab)
-    return Lesson(s_free[0], s_free, measures)
+    free = free_phase(net, drive, start or net.initHidden(drive), schedule)
+    nudged = nudged_phase(net, drive, free.state, schedule, target)
+    measures = net.learn(drive, free.state, nudged.state, schedule.beta, schedule.lr_tab)
+    measures |= measures_of_search(free=free, nudged=nudged)
+    return Lesson(free.state[0], free.state, measures)
 
 
 def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
-    """Teach one batch by BPTT through the last Kmax steps."""
-    s, gradients = bptt_gradients(net, data, target, schedule.T, schedule.Kmax, start)
-    net.updateWeights(gradients, [-lr for lr in schedule.lr_tab])
-    return Lesson(s[0], s)
+    """Teach one batch by BPTT through the last Kmax steps, which are steps whatever the solver."""
+    plan = dataclasses.replace(schedule, tol=0.0) if schedule.solver == "step" else schedule
+    with torch.no_grad():
+        drive = net.drive(data)
+        free = free_phase(net, drive, start or net.initHidden(drive), plan, fewer=plan.Kmax)
+    s, gradients = gradients_through(net, data, target, free.state, plan.Kmax)
+    net.updateWeights(gradients, [-lr for lr in plan.lr_tab])
+    return Lesson(s[0], s, measures_of_search(free=free))
 
 
 def bptt_gradients(
@@ -130,6 +152,13 @@ def bptt_gradients(
     with torch.no_grad():
         drive = net.drive(data)
         s = net(drive, start or net.initHidden(drive), T - K)
+    return gradients_through(net, data, target, s, K)
+
+
+def gradients_through(
+    net: nn.Module, data: torch.Tensor, target: torch.Tensor, s: Tensors, K: int
+) -> tuple[Tensors, Pairs]:
+    """The last state, and the gradients, of K steps from s; as `bptt_gradients` returns them."""
     with torch.enable_grad():
         drive = net.drive(data)
         for _ in range(K):
@@ -142,14 +171,18 @@ def bptt_gradients(
 
 @torch.no_grad()
 def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
-    """Test one batch: run a free phase, and two steps more that tell whether it has come to rest.
+    """Test one batch: run a free phase, and tell whether it has come to rest.
 
-    A state that moves from one step to the next, but not from one to the next but one, oscillates
-    with period 2.
+    After steps, two steps more tell it: a state that moves from one step to the next, but not from
+    one to the next but one, oscillates with period 2. Sweeps do not oscillate, and their residual
+    is known.
     """
     drive = net.drive(data)
-    stop = settle_rule(schedule.tol)
-    s = net(drive, start or net.initHidden(drive), schedule.T, observe=stop)
+    found = free_phase(net, drive, start or net.initHidden(drive), schedule)
+    s = found.state
+    if schedule.solver != "step":
+        measures = {"residual": found.residual.amax(), "sweeps": found.sweeps.double().mean()}
+        return Lesson(s[0], s, measures)
     once = net(drive, s, 1)
     moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))
     oscillating = (moved > OSCILLATES) & (back < moved / 4)

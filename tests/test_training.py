@@ -15,8 +15,9 @@ from datasets import load_dataset
 from errors import TrainingError
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
-from networks.base import Rule, settle_rule
+from networks.base import Rule
 from runFolder import RunFolder, read_checkpoint
+from solvers import settle_rule
 
 NETS = {
     "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), {"T": 40, "Kmax": 8, "beta": 0.5}),

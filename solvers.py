@@ -1,0 +1,235 @@
+"""How an equilibrium is found: by the published steps, or by sweeps that go straight to it.
+
+    free = SOLVERS["relax"](net, drive, net.initHidden(drive), limit=100)
+    nudged = SOLVERS["step"](net, drive, free.state, limit=12, target=target, beta=0.5)
+
+Both solvers take (net, drive, state, limit, tol, target, beta, omega) and return a `Solution`. What
+`relax` asks of a network is listed in `EquilibriumNetwork`; it never asks which network it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
+LOOK_EVERY = 2  # sweeps between two looks at what has come to rest
+READ_EVERY = 6  # sweeps between two times that the program waits for a GPU to say what it saw
+PLAIN_SWEEPS = 2  # the first sweeps are not over-relaxed: far from rest that leads astray
+SHRINK_FROM = 64  # samples; in a smaller batch those at rest stay, as a smaller product gains less
+SHRINK_BY = 0.25  # share of the batch that must be at rest before it leaves
+
+
+class Relaxing(NamedTuple):
+    """How a network is relaxed unless told otherwise.
+
+    omega: over-relaxation, in (0, 2). tol: a sample is at rest when no unit of it is further than
+    this from what its neighbours ask of it (times |beta| in a nudged phase). max_sweeps: of a free
+    phase. nudged: the solver of the nudged phase, which takes Kmax steps, or at most Kmax sweeps.
+    """
+
+    omega: float = 1.0
+    tol: float = 1e-3
+    max_sweeps: int = 100
+    nudged: str = "relax"
+
+
+class Solution(NamedTuple):
+    """What a solver has found."""
+
+    state: Any  # layers, each (batch, ...), output first
+    sweeps: torch.Tensor | int  # of each sample (batch,), or of all: sweeps or steps made
+    residual: torch.Tensor | None  # (batch,), largest gap of a unit in the last look, if any
+
+
+# Steps ------------------------------------------------------------------------------------------
+
+
+def largest_change(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Largest change of any unit between two states, per sample (batch,)."""
+    changes = [(a - b).abs().flatten(1).amax(1) for a, b in zip(after, before, strict=True)]
+    return torch.stack(changes).amax(0)
+
+
+class Settled:
+    """An observer that ends a phase at equilibrium: no unit moves more than `tol` in a step."""
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+        self.residual: torch.Tensor | None = None  # (batch,), when it last looked
+
+    def __call__(self, t: int, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]):
+        self.steps = t + 1
+        if t % SETTLE_EVERY != SETTLE_EVERY - 1:
+            return False
+        self.residual = largest_change(before, after)
+        return self.residual.max().item() <= self.tol
+
+
+def settle_rule(tol: float) -> Settled | None:
+    """An observer that ends a phase at equilibrium, or None without a tolerance."""
+    return Settled(tol) if tol else None
+
+
+def step(net, drive, s, limit, tol=None, target=None, beta=0.0, omega=None) -> Solution:
+    """The published way: `limit` synchronous steps, fewer if `tol` says that all samples rest."""
+    stop = settle_rule(tol or 0.0)
+    state = net(drive, s, limit, target, beta, observe=stop)
+    return Solution(state, stop.steps if stop and limit else limit, stop and stop.residual)
+
+
+# Sweeps -----------------------------------------------------------------------------------------
+
+
+def nudged_output(
+    received: torch.Tensor, target: torch.Tensor | None, pull: float, bounded: bool
+) -> torch.Tensor:
+    """The output's own equation s = received + pull (target - s), solved for s (batch, n_out).
+
+    Between bounds it is the lowest point of the energy (1 + pull) s^2 / 2 - (received + pull
+    target) s on [0, 1]: where the energy bends downwards, one of the bounds.
+
+    Raises:
+        ValueError: pull is -1 or below, and nothing bounds the output: it would run away.
+    """
+    if not pull:
+        return received.clamp(0.0, 1.0) if bounded else received
+    drawn = torch.add(received, target, alpha=pull)
+    if pull > -1:
+        drawn = drawn.div_(1 + pull)
+        return drawn.clamp_(0.0, 1.0) if bounded else drawn
+    if not bounded:
+        raise ValueError(
+            f"a nudge of {pull:g} drives an output without bounds away for ever: there is no "
+            "equilibrium to relax to at -1 or below"
+        )
+    return (2 * drawn > 1 + pull).to(drawn)
+
+
+@torch.no_grad()
+def relax(net, drive, s, limit, tol=None, target=None, beta=0.0, omega=None) -> Solution:
+    """Sweep over the layers, s_i <- s_i + omega (settled_i - s_i), until each sample is at rest.
+
+    A sample at rest is kept as it is, whatever the others do, so that no result depends on the
+    company: neither on the batch, nor on how often the program looks, nor on who has left.
+
+    Args:
+        limit: most sweeps. tol, omega: as in `Relaxing`; the network's own if left out.
+        target, beta: of the nudge. As it needs time to travel, no sample is taken to be at rest
+            before as many sweeps as there are layers.
+    Raises:
+        ValueError: the network cannot be relaxed, omega is outside (0, 2), tol is not positive, or
+            there is no equilibrium with this beta.
+    """
+    omega, tol = checked(net, omega, tol)
+    going = whole = Sweeps(net, drive, net.movable(s), target, beta)
+    least = len(s) if beta else 0
+    read_every = LOOK_EVERY if going.weight.device.type == "cpu" else READ_EVERY
+    for done in range(1, limit + 1):
+        if done == PLAIN_SWEEPS + 1:
+            going.weight.mul_(omega)
+        looks = done % LOOK_EVERY == 0 or done == limit
+        gap = going.sweep(looks, over=omega > 1.0 and done > PLAIN_SWEEPS)
+        if looks:
+            going.note(gap, done, tol * (abs(beta) or 1.0) if done >= least else -1.0)
+        if done % read_every == 0 and done < limit:
+            n_left = int(going.weight.count_nonzero())
+            if not n_left:
+                break
+            if going.may_shrink_to(n_left):
+                going = going.those_moving(whole)
+    if going is not whole:
+        whole.take_back(going)
+        whole.refresh()
+    return Solution(net.finished(drive, whole.s, whole.seen), whole.sweeps, whole.residual)
+
+
+def checked(net, omega: float | None, tol: float | None) -> tuple[float, float]:
+    """omega and tol, the network's own for None."""
+    if net.restless:
+        raise ValueError(f"{type(net).__name__} cannot be relaxed: {net.restless}")
+    omega = net.relaxing.omega if omega is None else omega
+    tol = net.relaxing.tol if tol is None else tol
+    if not 0 < omega < 2:
+        raise ValueError(f"omega is {omega:g}: over-relaxation needs a value between 0 and 2")
+    if not tol > 0:
+        raise ValueError(f"the tolerance is {tol:g}: to relax until rest it must be above 0")
+    return omega, tol
+
+
+class Sweeps:
+    """Samples that are swept together, and how far each of them has come.
+
+    rows: their places in the whole batch; None for all of it.
+    """
+
+    def __init__(self, net, drive, s, target, beta: float, rows: torch.Tensor | None = None):
+        self.net, self.drive, self.s = net, drive, s
+        self.target, self.beta, self.rows = target, beta, rows
+        self.layers = list(s)
+        blocks = net.blocks
+        if beta:  # a nudge enters at the output
+            first = next(k for k, block in enumerate(blocks) if 0 in block)
+            blocks = blocks[first:] + blocks[:first]
+        self.order = [i for block in blocks for i in block]
+        shape = s[0].shape[:-1]  # one entry per sample
+        self.weight = s[0].new_ones(shape)  # omega, and 0 for a sample at rest
+        self.sweeps = torch.zeros(shape, dtype=torch.int64, device=s[0].device)
+        self.residual = s[0].new_zeros(shape)
+        inner = [tuple(range(len(shape), v.dim())) for v in s]
+        self.inner = inner  # per layer, the axes of its units
+        self.weights = [self.weight.view(*shape, *(1 for _ in axes)) for axes in inner]
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.seen = [self.net.seen(self.drive, self.layers, i) for i in range(len(self.layers))]
+
+    def sweep(self, looks: bool, over: bool) -> torch.Tensor | None:
+        """Move every layer once; return the largest gap of each sample if somebody looks."""
+        net, gaps = self.net, []
+        for i in self.order:
+            v = self.layers[i]
+            goal = net.settled_layer(self.drive, self.s, self.seen, i, self.target, self.beta)
+            if looks:
+                gaps.append((goal - v).abs_().amax(self.inner[i]))
+            v.lerp_(goal, self.weights[i])
+            if over and net.bounded:
+                v.clamp_(0.0, 1.0)
+            self.seen[i] = net.seen(self.drive, self.layers, i)
+        return functools.reduce(torch.maximum, gaps) if looks else None
+
+    def note(self, gap: torch.Tensor, done: int, tol: float) -> None:
+        """Enter a look after `done` sweeps, and stop the samples whose gap is not above `tol`."""
+        moving = self.weight > 0
+        self.sweeps.masked_fill_(moving, done)
+        self.residual = torch.where(moving, gap, self.residual)
+        self.weight.mul_(gap > tol)
+
+    def may_shrink_to(self, n_left: int) -> bool:
+        """Whether it pays that all but `n_left` samples leave."""
+        n = self.weight.numel()
+        return self.weight.dim() == 1 and n >= SHRINK_FROM and n_left <= (1 - SHRINK_BY) * n
+
+    def those_moving(self, whole: Sweeps) -> Sweeps:
+        """The samples that are not at rest, by themselves; the others are handed to `whole`."""
+        if self is not whole:
+            whole.take_back(self)
+        rows = self.weight.nonzero().squeeze(1)
+        s = self.net.movable([v[rows] for v in self.layers])
+        target = None if self.target is None else self.target[rows]
+        places = rows if self.rows is None else self.rows[rows]
+        part = Sweeps(self.net, self.net.cut(self.drive, rows), s, target, self.beta, places)
+        part.weight.copy_(self.weight[rows])
+        return part
+
+    def take_back(self, part: Sweeps) -> None:
+        """Enter where the samples of `part` are now."""
+        for own, theirs in zip(self.layers, part.layers, strict=True):
+            own[part.rows] = theirs
+        self.sweeps[part.rows], self.residual[part.rows] = part.sweeps, part.residual
+
+
+SOLVERS = {"step": step, "relax": relax}
