@@ -20,6 +20,7 @@ import torch
 
 from netClasses import EquilibriumNetwork
 from networks.base import Pairs, Tensors
+from solvers import Relaxing, nudged_output
 
 Groups = list[tuple[slice, Sequence[slice]]]
 
@@ -242,6 +243,8 @@ class SmallWorldEP(EquilibriumNetwork):
     """
 
     nudge_gain = 2.0
+    relaxing = Relaxing(max_sweeps=15, nudged="step")
+    bounded = True
 
     def __init__(
         self,
@@ -258,12 +261,14 @@ class SmallWorldEP(EquilibriumNetwork):
         self.synapse_names = [
             f"W{i}{'x' if i == self.n_layers - 1 else i + 1}" for i in range(self.n_layers)
         ]
+        self.near = self.linked_layers()
         self.reach = self.distances_from_output()
         self.add_links(torch.Generator().manual_seed(seed + 1))
         ends = np.cumsum(self.size_tab[:-1]).tolist()
         self.n_state = ends[-1]
         self.columns = [slice(e - n, e) for e, n in zip(ends, self.size_tab, strict=False)]
         self.known_ways = self.ways()
+        self.reads = [self.span_read_by(i) for i in range(self.n_layers)]
 
     # Where things are -----------------------------------------------------------------------
 
@@ -327,20 +332,31 @@ class SmallWorldEP(EquilibriumNetwork):
             ways.append(Way(natural, groups, none))
         return [way for way in ways if all(reads for _, reads in way.groups)]
 
-    def distances_from_output(self) -> list[int]:
-        """Per layer, steps before a nudge of the output can show in it."""
+    def linked_layers(self) -> torch.Tensor:
+        """(layers, layers) bool: which layers of the state have links with each other, or inside.
+
+        The data pass nothing on, and are left out.
+        """
         layer = self.topology.layer_of
         near = torch.zeros(len(self.size_tab), len(self.size_tab), dtype=torch.bool)
         i, j = self.topology.links.nonzero().T
         near[layer[i], layer[j]] = near[layer[j], layer[i]] = True
-        near[-1] = near[:, -1] = False  # the data pass nothing on
-        steps, known = [self.n_layers] * self.n_layers, torch.zeros(len(self.size_tab)).bool()
+        return near[:-1, :-1]
+
+    def span_read_by(self, i: int) -> slice:
+        """The columns of the state from the first layer that layer i is linked with to the last."""
+        linked = self.near[i].nonzero().flatten().tolist() or [i]
+        return slice(self.columns[linked[0]].start, self.columns[linked[-1]].stop)
+
+    def distances_from_output(self) -> list[int]:
+        """Per layer, steps before a nudge of the output can show in it."""
+        steps, known = [self.n_layers] * self.n_layers, torch.zeros(self.n_layers).bool()
         known[0] = True
         for step in range(self.n_layers):
             for k in range(self.n_layers):
                 if known[k] and steps[k] == self.n_layers:
                     steps[k] = step
-            known = known | near[known].any(0)
+            known = known | self.near[known].any(0)
         return steps
 
     def adjacency(self) -> torch.Tensor:
@@ -427,6 +443,33 @@ class SmallWorldEP(EquilibriumNetwork):
         rates = (self.nudged(self.euler(drive, matrix), target, beta) - matrix) / self.dt
         end = self.joined(after)
         return list(JoinedState(rates * ((end > 0) & (end < 1)), self.columns))
+
+    # What `relax` asks for --------------------------------------------------------------------
+
+    @property
+    def blocks(self) -> list[list[int]]:
+        """As of any layers if only neighbours are linked, else one by one, output first."""
+        skips = torch.triu(self.near, 2).any()
+        return [[i] for i in range(self.n_layers)] if skips else super().blocks
+
+    def movable(self, s):
+        return JoinedState(torch.cat(list(s), 1), self.columns)
+
+    def settled_layer(self, drive, s, seen, i, target, beta):
+        """As in the base class; with links inside the layer, the published step towards it."""
+        own, reads = self.columns[i], self.reads[i]
+        goal = torch.addmm(
+            drive.push[:, own],
+            s.matrix[:, reads],
+            drive.inner[reads, own],
+            beta=1 / self.dt,
+            alpha=1 / self.dt,
+        )
+        goal = nudged_output(goal, target, self.nudge_gain * beta if i == 0 else 0.0, True)
+        return torch.lerp(s[i], goal, self.dt) if self.near[i, i] else goal
+
+    def cut(self, drive, rows):
+        return drive._replace(x=drive.x[rows], push=drive.push[rows])
 
     # Learning -------------------------------------------------------------------------------
 
