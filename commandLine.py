@@ -203,23 +203,29 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
         check_pairs(settings, typed, new)
         check_sweeps(args.sweep or [])
         check_many(settings, typed)
+        check_solver(settings, typed)
         check_phases(settings)
         system.check(settings, typed)
     return settings
 
 
 def by_hand_wins(args: argparse.Namespace, typed: set[str]) -> None:
-    """A typed method ends the --benchmark of a preset or a record, and the reverse."""
+    """What is typed ends what a preset or a record says against it: a method its --benchmark, a
+
+    number of steps its --solver.
+    """
     if "benchmark" in typed and "training_method" in typed and args.benchmark:
         raise UserError("--benchmark trains by two methods: leave --training-method out")
     if "training_method" in typed:
         args.benchmark = False
+    if typed & {"T", "Kmax"} and "solver" not in typed:
+        args.solver = None
 
 
 def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> None:
     """Raise UserError for a typed option that the system or the action does not read."""
     parser, action = build_parser(), ACTIONS[args.action]
-    if not system.measured and action.compares:
+    if not system.has_phases and action.compares:
         raise UserError(
             f"--action {args.action} is for equilibrium networks, not for {system.name} ones"
         )
@@ -229,7 +235,7 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
             continue
         how = parser.spelling(name) or name
         own = name in owned()
-        if action.of_systems and (name not in system.owns if own else name in system.leaves_out):
+        if action.of_systems and (name not in system.owns if own else name in system.refuses):
             raise UserError(f"{how} is not used by the {system.name} network")
         read = system.reads(action) if own and action.of_systems else action.reads
         if name not in read and name not in system.reads(action):
@@ -245,8 +251,13 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
 
 def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
     """Values of the options that were left out and depend on the system."""
-    defaults = {k: v for k, v in SHARED.items() if k not in system.leaves_out}
+    defaults = {k: v for k, v in SHARED.items() if k not in system.refuses}
     defaults |= system.defaults_of(args)
+    if system.has_phases:
+        stepped = args.T or args.Kmax or system.restless
+        defaults["solver"] = args.solver or ("step" if stepped else "relax")
+        if defaults["solver"] == "relax":
+            defaults["T"] = None  # it is as long as it takes
     return {name: v for name, v in defaults.items() if getattr(args, name) is None}
 
 
@@ -268,8 +279,6 @@ def check_pairs(args: Settings, typed: set[str], new: set[str]) -> None:
     if args.load and typed & args.system.structure:
         wrong = ", ".join(parser.spelling(name) for name in sorted(typed & args.system.structure))
         raise UserError(f"{wrong} cannot be changed: --load takes the network of the checkpoint")
-    if args.compile and args.tol and {"compile", "tol"} & typed:
-        raise UserError("--compile is not used with --tol, whose phases are watched step by step")
 
 
 def check_sweeps(sweeps: list[list[str]]) -> None:
@@ -311,9 +320,30 @@ def check_many(args: Settings, typed: set[str]) -> None:
         )
 
 
+def check_solver(args: Settings, typed: set[str]) -> None:
+    """The options of a solver are read by it, and it can serve the network."""
+    if args.solver == "relax":
+        if args.system.restless:
+            raise UserError(f"--solver relax: {args.system.restless}")
+        if "tol" in typed and not args.tol:
+            raise UserError("--tol 0: --solver relax needs a tolerance above 0")
+        if "T" in typed:
+            raise UserError("--T is not used by --solver relax, which ends when the network rests")
+        if "compile" in typed:
+            raise UserError("--compile hands the steps of --solver step to torch.compile")
+    for name in ("omega", "max_sweeps"):
+        if name in typed and args.solver == "step":
+            why = "which --T and --Kmax ask for" if "solver" not in typed else "as it says"
+            how = build_parser().spelling(name)
+            raise UserError(f"{how} is not used by --solver step, {why}")
+    if args.solver == "step" and args.compile and args.tol and {"compile", "tol"} & typed:
+        raise UserError("--compile is not used with --tol, whose phases are watched step by step")
+
+
 def check_phases(args: Settings) -> None:
     """BPTT goes back no more steps than there are."""
-    if ("BPTT" in methods_of(args) or ACTIONS[args.action].compares) and args.Kmax > args.T:
+    goes_back = "BPTT" in methods_of(args) or ACTIONS[args.action].compares
+    if goes_back and args.solver == "step" and args.Kmax > args.T:
         raise UserError(
             f"--Kmax {args.Kmax} is more than --T {args.T}: BPTT goes back Kmax of T steps"
         )

@@ -142,6 +142,10 @@ def share(text: str) -> float:
     return real(text, lambda v: 0 <= v <= 1, "a number from 0 to 1")
 
 
+def over_relaxation(text: str) -> float:
+    return real(text, lambda v: 0 < v < 2, "a number between 0 and 2")
+
+
 def held_share(text: str) -> str:
     if text != "test":
         real(text, lambda v: 0 < v < 1, "a number between 0 and 1, or test")
@@ -300,6 +304,36 @@ def add_phases(parser: Parser, systems: Sequence[Any]) -> None:
     )
 
 
+def add_equilibrium(parser: Parser, systems: Sequence[Any]) -> None:
+    group = parser.add_argument_group("equilibrium", "how the free phase finds it")
+    group.add_argument(
+        "--solver",
+        choices=["step", "relax"],
+        help="step: T steps of dt, as published; relax: a few sweeps over the layers until rest, "
+        "then the nudged phase of at most Kmax; left out: step if --T or --Kmax is typed, else "
+        "relax where the network can be relaxed",
+    )
+    group.add_argument(
+        "--omega",
+        type=over_relaxation,
+        metavar="OMEGA",
+        help="relax: over-relaxation of a sweep; left out: the network's own",
+    )
+    group.add_argument(
+        "--tol",
+        type=not_negative,
+        default=0.0,
+        help="step: end a phase when no unit moves more in a step, 0: never; relax: a sample is at "
+        "rest when no unit is further from its equilibrium, left out: the network's own",
+    )
+    group.add_argument(
+        "--max-sweeps",
+        type=positive_int,
+        metavar="N",
+        help="relax: most sweeps of a free phase; left out: the network's own",
+    )
+
+
 def add_matching(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("gradient matching", "for plotcurves and receipe")
     group.add_argument(
@@ -371,12 +405,6 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
         help="hand the steps to torch.compile (needs a C++ compiler)",
     )
     group.add_argument(
-        "--tol",
-        type=not_negative,
-        default=0.0,
-        help="end a phase when no unit moves more in a step; 0: never",
-    )
-    group.add_argument(
         "--tensorboard",
         action=Flag,
         help="write the numbers of metrics.csv for TensorBoard, too (needs tensorboard)",
@@ -384,7 +412,7 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     group.add_argument("--quiet", action=Flag, help="no progress bar")
 
 
-GROUPS = (add_data, add_optimisation, add_phases)
+GROUPS = (add_data, add_optimisation, add_phases, add_equilibrium)
 LAST_GROUPS = (add_matching, add_runs)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 DATA = {"dataset", "data_dir", "image_size", "grey"}
 MACHINE = {"device_label", "threads", "dtype"}
+SEARCH = {"solver", "omega", "tol", "max_sweeps"}
 MANY = {"trials", "sweep", "jobs", "backend", "scheduler"}
 ALWAYS = frozenset(  # they say what is done, or have no effect where there is nothing to show
     {"action", "preset", "list_presets", "print_completion", "config", "dry_run", "quiet"}
@@ -34,9 +35,10 @@ TRAIN = Action(
         DATA
         | MACHINE
         | MANY
+        | SEARCH
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
         | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "persistent"}
-        | {"seed", "results_dir", "resume", "compile", "tol", "tensorboard"}
+        | {"seed", "results_dir", "resume", "compile", "tensorboard"}
     ),
     teaches=True,
 )
@@ -47,16 +49,17 @@ EVALUATE = Action(
         DATA
         | MACHINE
         | MANY
-        | {"test_batch_size", "dt", "T", "persistent", "seed", "load", "compile", "tol"}
+        | SEARCH
+        | {"test_batch_size", "dt", "T", "persistent", "seed", "load", "compile"}
         | {"results_dir"}
     ),
 )
 COMPARED = DATA | MACHINE | MANY | {"train_samples", "batch_size", "dt", "T", "Kmax", "beta"}
-COMPARED |= {"seed", "results_dir", "load", "compile"}
+COMPARED |= {"seed", "results_dir", "load", "compile"} | SEARCH
 PLOTCURVES = Action(
     "plotcurves",
     "EP's updates beside BPTT's gradients, step by step",
-    frozenset(COMPARED | {"curves", "save_full", "tol"}),
+    frozenset(COMPARED | {"curves", "save_full"}),
     compares=True,
 )
 RECEIPE = Action(

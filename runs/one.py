@@ -90,6 +90,9 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         measure_training=args.train_error == "full",
         halve_every=args.halve_every or 0,
         patience=args.patience or 0,
+        solver=args.solver or "step",
+        omega=args.omega or 0.0,
+        max_sweeps=args.max_sweeps or 0,
     )
 
 
@@ -125,7 +128,7 @@ def run_training(args: Settings, argv: list[str], place: Path | None = None) -> 
     args, data = load_data(args)
     nets = {method: build_network(args, data) for method in methods_of(args)}
     team = form_team(device_of(args))
-    if not team.alone and (args.tol or args.stop):
+    if not team.alone and (args.stop or (args.tol and args.solver == "step")):
         raise RunError(
             "--tol and --stop end a phase by the states of the whole batch, of which each process "
             "of torchrun has a part: leave them out"

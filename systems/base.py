@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 
 from systems.papers import results_of, sentence
 
+PHASES = frozenset(  # shared options that only networks with a state driven to rest read
+    {"dt", "T", "Kmax", "beta", "beta_sign", "persistent", "compile"}
+    | {"solver", "omega", "tol", "max_sweeps"}
+)
 MEASURING = {"plotcurves", "receipe", "recipe"}  # actions that compare EP with BPTT
 
 
@@ -65,7 +69,8 @@ class System:
     only_with: dict[str, str] = {}  # option -> the flag without which it is not read
     leaves_out: frozenset[str] = frozenset()  # shared options that it does not read
     rule_leaves_out: dict[str, frozenset[str]] = {"BPTT": frozenset({"beta", "beta_sign"})}
-    measured = True  # whether EP is compared with BPTT step by step
+    has_phases = True  # its networks are driven to rest: it reads PHASES
+    restless = ""  # why its networks cannot be relaxed, if they cannot
     defaults: dict[str, Any] = {}  # of options, where they differ from the shared ones
     presets: dict[str, Preset] = {}
     measures: tuple[Measure, ...] = ERRORS
@@ -85,6 +90,11 @@ class System:
         the action reads of no other system.
         """
         return self.owns if action.teaches else self.owns - self.learning
+
+    @property
+    def refuses(self) -> frozenset[str]:
+        """The shared options that it does not read."""
+        return self.leaves_out if self.has_phases else self.leaves_out | PHASES
 
     def defaults_of(self, args: argparse.Namespace) -> dict[str, Any]:
         """`defaults`, and those that depend on other options."""

@@ -29,9 +29,8 @@ class BrainProp(System):
     owns = frozenset({"architecture", "epsilon", "validation", "patience", "halve_every"})
     learning = frozenset({"epsilon", "validation", "patience", "halve_every"})
     structure = frozenset({"architecture"})
-    leaves_out = frozenset({"T", "Kmax", "beta", "dt", "beta_sign", "persistent", "tol", "compile"})
+    has_phases = False
     rule_leaves_out = {"EBP": frozenset({"epsilon"})}
-    measured = False
     kept_epoch = True
     shown_as = "accuracy"
     defaults = {

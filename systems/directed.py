@@ -38,6 +38,10 @@ class Directed(System):
         {"lr_tab", "batch_size", "test_batch_size", "benchmark", "train_error"}
         | {"beta_sign", "persistent", "compile", "tol"}
     )
+    restless = (
+        "a directed network is taught from the steps of its phases, and many have no rest to relax "
+        "to: they are stepped"
+    )
     rule_leaves_out = {}
     measures = (
         Measure("learnt", "Learnt at the end", "%", 0),

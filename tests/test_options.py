@@ -23,6 +23,7 @@ from systems.layered import ACTIVATIONS
 # What the program reads before or beside a run, whatever the run is.
 OF_THE_PROGRAM = ALWAYS | {"trials", "sweep", "jobs", "backend", "scheduler", "resume", "load"}
 OF_THE_PROGRAM |= {"results_dir", "data_dir"}
+OF_RELAX = {"omega", "max_sweeps"}  # refused where phases are stepped, as here
 PHASES = "--T 4 --Kmax 2 --batch-size 500 --dataset digits --threads 1"
 WORDS = {  # per system, a run that takes a moment
     "energy-based": f"{PHASES} --size_tab 10 8 64",
@@ -48,7 +49,7 @@ CASES = [
     (key_of(system), name)
     for system in SYSTEMS
     for name in ("train", "evaluate", "plotcurves", "receipe")
-    if system.measured or not ACTIONS[name].compares
+    if system.has_phases or not ACTIONS[name].compares
 ]
 
 
@@ -113,7 +114,7 @@ def test_every_option_is_refused_or_read(key, action, place):
     allowed = {name for name in options if may_be_typed(name, key, action)}
     assert len(allowed) > 15
     chosen_by = next(system for system in SYSTEMS if key_of(system) == key).selectors
-    not_read = allowed - names_read(key, action, place) - OF_THE_PROGRAM - chosen_by
+    not_read = allowed - names_read(key, action, place) - OF_THE_PROGRAM - chosen_by - OF_RELAX
     assert not not_read, f"{key}, {action}: typed without effect"
 
 
@@ -132,6 +133,16 @@ def test_every_option_is_refused_or_read(key, action, place):
         "--training-method DEEP --temp 3",
         "--compile --tol 1e-3",
         "--trials 1 --jobs 4",
+        "--T 30 --omega 1.3",
+        "--solver step --max-sweeps 9",
+        "--solver relax --T 30",
+        "--solver relax --tol 0",
+        "--solver relax --compile",
+        "--solver relax --training-method DEEP",
+        "--training-method DEEP --omega 1.3",
+        "--architecture dense --solver step",
+        "--omega 2",
+        "--omega 0",
         "--network-type MLFF --bypass-p 0.3",
         "--action report --T 3",
         "--action plotcurves --architecture dense",
@@ -172,7 +183,7 @@ def test_no_system_leaves_out_more_than_ten_shared_options():
     assert all(len(system.leaves_out) <= 10 for system in SYSTEMS)
     shared = set().union(*(action.reads for action in ACTIONS.values()))
     for system in SYSTEMS:
-        assert not system.owns & shared and system.leaves_out <= shared
+        assert not system.owns & shared and system.refuses <= shared
         assert system.learning <= system.owns and system.structure <= system.owns
 
 
@@ -184,3 +195,22 @@ def test_what_is_declared_is_what_is_computed():
     assert set(one.ACTIONS) == set(ACTIONS)
     assert partner_of("EP") == "BPTT" and partner_of("EBP") == "BrainProp"
     assert partner_of("DEEP") == ""
+
+
+@pytest.mark.parametrize(
+    "line, solver",
+    [
+        ("", "relax"),
+        ("--T 30", "step"),
+        ("--Kmax 12", "step"),
+        ("--solver relax --Kmax 12", "relax"),
+        ("--solver step", "step"),
+        ("--training-method DEEP", "step"),
+        ("--training-method asymEP", "step"),
+        ("--architecture conv --benchmark", None),
+    ],
+)
+def test_typed_steps_are_stepped(line, solver):
+    args = parse(line.split())
+    assert args.solver == solver
+    assert (args.T is None) is (solver != "step")
