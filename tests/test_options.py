@@ -121,7 +121,6 @@ def test_every_option_is_refused_or_read(key, action, place):
 @pytest.mark.parametrize(
     "line",
     [
-        "--action receipe --tol 1e-3",
         "--action evaluate --load c.pt --patience 3",
         "--action receipe --training-method DEEP --sparse",
         "--action receipe --training-method DEEP --num_net 3",
@@ -176,7 +175,7 @@ def test_settings_are_frozen():
     args = parse([])
     with pytest.raises(AttributeError, match="frozen"):
         args.T = 3
-    assert args.changed(T=3).T == 3 and args.T == 100
+    assert args.changed(beta=3.0).beta == 3.0 and args.beta == 1.0
 
 
 def test_no_system_leaves_out_more_than_ten_shared_options():
