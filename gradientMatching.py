@@ -251,6 +251,11 @@ class Settling(NamedTuple):
     def settled(self) -> bool:
         return self.drift < RESTS
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For results.npz."""
+        values = self._asdict() | {"settled": self.settled}
+        return {name: np.array(value) for name, value in values.items()}
+
     def sentence(self, T: int) -> str:
         state = "settled" if self.settled else "NOT settled (the theorem's condition)"
         text = (
@@ -397,8 +402,7 @@ class Recipe(NamedTuple):
         """For results.npz."""
         measured = {name: getattr(self, name) for name in Agreement._fields}
         both = {"synapses": self.names, "growth": self.growth} | measured
-        both |= self.settling._asdict()
-        return {name: np.array(value) for name, value in both.items()}
+        return {name: np.array(value) for name, value in both.items()} | self.settling.arrays()
 
     def advice(self, T: int, K: int) -> str:
         """What to change, from what was measured."""

@@ -190,6 +190,11 @@ class Progress:
             self.over.append(method)
         return False
 
+    def kept_epochs(self) -> dict[str, int]:
+        """By method, the epoch whose weights are kept: with patience the best, else the last."""
+        last = {row["method"]: row["epoch"] for row in self.rows}
+        return last | {method: best["epoch"] for method, best in self.best.items()}
+
     def move_on(self, index: int, n_methods: int) -> None:
         """To the next method, or to the next epoch."""
         last = index == n_methods - 1
@@ -435,6 +440,8 @@ def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def measured_arrays(nets: dict[str, torch.nn.Module], progress: Progress) -> dict[str, np.ndarray]:
     """What results.npz holds of a training: notes per epoch, measures per batch, the networks'."""
     arrays = {name: np.array(values) for name, values in progress.notes.items()}
+    for method, epoch in progress.kept_epochs().items():
+        arrays[f"{method}_kept_epoch"] = np.array(epoch)
     for method, net in nets.items():
         history = progress.history.get(method, {})
         arrays |= arrays_of(method, history) | arrays_of(method, net.records(history))

@@ -161,8 +161,8 @@ def draw_learning(axes, curves: list[Curve], label: str, unit: str = "%") -> Non
     for name, epochs, values, colour, style in curves:
         table = np.atleast_2d(values)
         mean = table.mean(0)
-        marker = "o" if len(mean) < 16 else None
-        (line,) = axes.plot(epochs, mean, style, color=colour, marker=marker, ms=3)
+        dotted = style + "o" if len(mean) < 16 and style in STYLES.values() else style
+        (line,) = axes.plot(epochs, mean, dotted, color=colour, ms=3)
         if len(table) > 1:
             std = table.std(0, ddof=1)
             ends = mean - std, mean + std
@@ -219,8 +219,9 @@ def draw_errors(axes, curves: list[Curve], unit: str) -> None:
     """On a log axis where the first epochs would press the last ones to the floor."""
     draw_learning(axes, curves, f"error ({unit})", unit)
     means = np.concatenate([np.atleast_2d(curve.values).mean(0) for curve in curves])
+    means = means[np.isfinite(means)]
     axes.set_ylim(bottom=0)
-    if means.max() > WIDE * means.min() > 0:
+    if len(means) and means.max() > WIDE * means.min() > 0:
         axes.set_yscale("log")
         axes.set_ylim(bottom=means.min() / 1.3)
         axes.yaxis.set_major_formatter("{x:g}")

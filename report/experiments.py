@@ -81,14 +81,15 @@ class Trial(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        return is_finished(self.rows, self.run.options)
+        return is_finished(self.run, self.method)
 
     def measured(self, epoch: int) -> dict[str, float]:
         """What came out after so many epochs, by the names of papers.csv."""
         rows = [row for row in self.rows if row["epoch"] <= epoch] or self.rows[:1]
         values = {name: rows[-1][name] for name in ("train_error", "test_error")}
         if self.run.system.shown_as == "accuracy":
-            kept = rows[kept_epoch(rows, self.run.options)]
+            kept_at = kept_epoch(self.run, self.method)
+            kept = next((row for row in rows if row["epoch"] == kept_at), rows[-1])
             values["test_accuracy"] = 100 - kept["test_error"]
             values["train_accuracy"] = 100 - kept["train_error"]
             values["epochs"] = kept["epoch"]
@@ -255,7 +256,7 @@ def swept_results(preset: str, options: dict[str, Any], differing: list[str]) ->
     return results_of(*(name + place for name in PRESETS[preset].paper))
 
 
-def nearest_preset(options: dict[str, Any], method: str) -> tuple[str, list[str]]:
+def nearest_preset(options: dict[str, Any], method: str) -> tuple[System, list[str]]:
     """The preset with the fewest other options, and their names; nothing if they are many."""
     own = shape(options)
     best: tuple[int, bool] = (NEAR + 1, False)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import plotFunctions
-from plotFunctions import BLUE, COLOURS, NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
+from plotFunctions import COLOURS, NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
 from report.experiments import Experiment, Trial, unusual, words_for
 from report.reader import Graph, Plan, Run, thinned
 from systems import PRESETS
@@ -115,7 +115,9 @@ def inline(text: str, about: str) -> str:
     body = text[text.index("</defs>") + len("</defs>") : text.rindex("</svg>")]
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
     body = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: shortened(found[0]), body)
+    body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
     body = re.sub(r">\s+<", "><", re.sub(r"\s+", " ", body))
+    body = body.replace(" font-family: 'DejaVu Sans', sans-serif;", "")
     body = body.replace("'DejaVu Sans', ", "").replace("#000000", "currentColor")
     return f'<svg {size} role="img" aria-label="{html.escape(about)}">{body}</svg>'
 
@@ -227,7 +229,7 @@ def networks(methods: list[Experiment]) -> list[FigureGroup]:
 def connections(graph: Graph) -> Drawing:
     """A directed network, positive weights blue."""
     weights = np.where(np.isfinite(graph.weights), graph.weights, 0.0)
-    n_edges, n_rows = np.count_nonzero(weights), max(map(graph.kinds.count, set(graph.kinds)))
+    n_edges, n_rows = int(np.count_nonzero(weights)), max(map(graph.kinds.count, set(graph.kinds)))
     about = f"{len(graph.kinds)} neurons, {n_edges} connections"
     about += f", the {MOST_EDGES} strongest drawn" * (n_edges > MOST_EDGES)
 
@@ -295,7 +297,7 @@ def reported_points(preset: str, option: str, epoch: int) -> dict[str, tuple[flo
         if row.metric == "test_error"
         and row.epoch == epoch
         and row.number is not None
-        and row.experiment.startswith(start)
+        and plotFunctions.as_number(row.experiment.removeprefix(start)) < math.inf
     }
 
 
@@ -337,10 +339,10 @@ def mismatch(arrays: dict[str, np.ndarray]) -> Drawing:
 
 def step_by_step(title: str, panels: list[tuple], label: str) -> Drawing:
     """Curves (K, n) of every layer or weight; the synapses' are cumulated over the steps."""
-    steps = thinned(len(panels[0][1]))
-    fewer = [(name, gradient[steps], update[steps]) for name, gradient, update in panels]
 
     def draw(figure) -> None:
+        steps = thinned(len(panels[0][1]))
+        fewer = [(name, gradient[steps], update[steps]) for name, gradient, update in panels]
         plotFunctions.draw_processes(figure, fewer, label, steps, CURVES)
 
     names = ", ".join(str(name) for name, *_ in panels)
@@ -350,11 +352,9 @@ def step_by_step(title: str, panels: list[tuple], label: str) -> Drawing:
 
 def angle(method: str, values: np.ndarray) -> Drawing:
     """Angle between the rule's update and the way down the loss, (epochs, networks)."""
-    epochs = thinned(len(values))
 
     def draw(figure) -> None:
-        plotFunctions.draw_angle(
-            figure.subplots(), epochs + 1, values[epochs], COLOURS.get(method, BLUE)
-        )
+        axes, epochs = figure.subplots(), thinned(len(values))
+        plotFunctions.draw_angle(axes, epochs + 1, values[epochs], COLOURS[method])
 
     return Drawing("Angle", f"{method}, angle to the way down over epoch", draw)

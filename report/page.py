@@ -5,6 +5,7 @@ page.html.jinja is the page: one file that loads nothing, for the screen, a phon
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -105,7 +106,7 @@ def markdown_of(page: Page) -> str:
         for runs in section.runs:
             lines += ["", f"**{plain(runs.label)}**", ""]
             lines += [
-                f"- [{plain(one.text)}]({one.link}), {one.about}: {code(one.command)}"
+                f"- [{plain(one.text)}]({one.link}), {plain(one.about)}: {code(one.command)}"
                 for one in runs.entries
             ]
     for title, problems in (("Unfinished", page.unfinished), ("Not read", page.unreadable)):
@@ -135,11 +136,12 @@ def markdown_cell(cell: Cell) -> str:
 
 
 def code(text: str) -> str:
-    return f"`` {text} ``" if "`" in text else f"`{text}`"
+    """A command; one with signs of HTML or of code is written so that it stays a text."""
+    return f"<code>{plain(text)}</code>" if set("<&`\n") & set(text) else f"`{text}`"
 
 
 def plain(text: str) -> str:
-    """Text that markdown leaves as it is."""
-    for sign in "\\`*_[]<>|":
+    """Text that markdown leaves as it is, and that is no HTML."""
+    for sign in "\\`*_[]|":
         text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
+    return " ".join(html.escape(text, quote=False).split())

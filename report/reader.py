@@ -13,6 +13,7 @@ import csv
 import datetime
 import io
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -26,7 +27,6 @@ import plotFunctions
 from commandLine import Settings, build_parser, methods_of
 from errors import RunError
 from gradientMatching import Agreement, Settling
-from networks.base import Schedule
 from options import ALIASES
 from runFolder import METRICS, PLAN
 from systems import system_of
@@ -35,11 +35,14 @@ from systems.base import System
 RUN_FILES = {"hyperparameters.json", "hyperparameters.txt", "metrics.csv", "results.npz"}
 RUN_FILES |= {"checkpoint.pt"}
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError)
-BROKEN += (MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+BROKEN += (MemoryError, NotImplementedError, RecursionError, OverflowError)
+BROKEN += (csv.Error, zipfile.BadZipFile, zlib.error)
 LARGEST = 8e6  # bytes of an array that is read; curves stored with --save-full may be gigabytes
 PER_NETWORK = ("learnt", "learnt_epoch", "final_mse", "final_sparsity", "stable", "log_spread")
 OF_GRAPH = ("W", "admissible", "patterns", "targets")
-MOST_POINTS = 64  # of a line in a chart
+MOST_POINTS = 64  # of a line in a figure
+HIGHEST = 1e100  # in metrics.csv; sums of squares of larger numbers are none
+DEEPEST = 4  # lists in lists of an option
 
 
 class Problem(NamedTuple):
@@ -191,13 +194,38 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
 
 def read_record(path: Path) -> dict[str, Any]:
     """What hyperparameters.json says."""
+    text = read_text(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
         raise ValueError("hyperparameters.json is not valid JSON") from None
     if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
         raise ValueError("hyperparameters.json has no options: it is not the record of a run")
+    if is_deeper(record["options"], DEEPEST + 1):
+        raise ValueError("hyperparameters.json: an option is nested too deeply")
     return record
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: it is something else, such as a pipe that nobody writes to, or no text.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is no text") from None
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and dictionaries stand in each other more often than so."""
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(is_deeper(one, levels - 1) for one in inner)
 
 
 def described(options: dict[str, Any]) -> tuple[System, list[str]]:
@@ -220,25 +248,36 @@ def read_metrics(path: Path, methods: list[str]) -> tuple[dict[str, list[dict[st
     Raises:
         ValueError: it is no table of epochs.
     """
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     whole, _, rest = text.rpartition("\n")
     reader = csv.reader(io.StringIO(whole))
-    names = next(reader, [])
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise ValueError(f"metrics.csv is no table ({error})") from None
     missing = [name for name in METRICS if name not in names]
     if missing and text:
         raise ValueError(f"metrics.csv has no column {missing[0]!r}")
     found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
     place = names.index("method") if names else 0
     columns = names[:place] + names[place + 1 :]
-    for row in reader:
-        try:
+    try:
+        for row in reader:
             own = found[row.pop(place)]
             own.append(dict(zip(columns, map(float, row), strict=True)))
             own[-1]["epoch"] = int(own[-1]["epoch"])
-        except (IndexError, KeyError, ValueError, OverflowError):
-            raise ValueError(f"metrics.csv: line {reader.line_num} is no row of this run") from None
+            check_numbers(own[-1])
+    except (csv.Error, IndexError, KeyError, ValueError, OverflowError):
+        raise ValueError(f"metrics.csv: line {reader.line_num} is no row of this run") from None
     found = {method: own for method, own in found.items() if own}
     return found, "metrics.csv ends in half a row, which is left out" if rest else ""
+
+
+def check_numbers(row: dict[str, float]) -> None:
+    """Raise ValueError if no training can have come to them; errors may be infinite."""
+    huge = any(HIGHEST < abs(value) < math.inf for value in row.values())
+    if huge or not math.isfinite(row["seconds"]):
+        raise ValueError(row)
 
 
 def read_arrays(path: Path, action: str) -> dict[str, np.ndarray]:
@@ -248,6 +287,8 @@ def read_arrays(path: Path, action: str) -> dict[str, np.ndarray]:
         ValueError: it cannot be read, or is not of this action.
     """
     arrays: dict[str, np.ndarray] = {}
+    if not path.is_file():
+        raise ValueError("results.npz is not a file")
     try:
         with np.load(path, allow_pickle=False) as file:
             sizes = {info.filename: info.file_size for info in file.zip.infolist()}
@@ -257,6 +298,8 @@ def read_arrays(path: Path, action: str) -> dict[str, np.ndarray]:
                     continue
                 if kind == "mse_free":
                     arrays[name] = spread_of(file[name])
+                elif kind == "kept_epoch":
+                    arrays[name] = np.array(int(file[name].item()))
                 elif kind in PER_NETWORK:
                     arrays[name] = file[name].astype(float).ravel()
                 elif action != "train" or name == "error_unit" or kind in OF_GRAPH:
@@ -278,6 +321,7 @@ def check_comparison(arrays: dict[str, np.ndarray]) -> None:
         fits.append(arrays.get("rmse_T", nothing).shape == (n_weights, 2))
     else:
         fits += [arrays.get(k, nothing).shape == () for k in Settling._fields]
+    fits.append(arrays.get("settled", np.array(True)).shape == ())
     if not n_weights or not all(fits):
         raise ValueError("results.npz does not compare EP with BPTT for every layer and weight")
 
@@ -333,39 +377,30 @@ def standing(run: Run, methods: list[str]) -> str:
     parts = []
     for method in methods:
         own = run.rows.get(method, [])
-        if not is_finished(own, run.options):
+        if not is_finished(run, method):
             parts.append(f"{method} {len(own)} of {run.options['epochs']} epochs")
     return ", ".join(parts)
 
 
-def is_finished(rows: list[dict[str, float]], options: dict[str, Any]) -> bool:
+def is_finished(run: Run, method: str) -> bool:
     """All epochs are there, or training was ended early for want of progress."""
+    rows = run.rows.get(method)
     if not rows:
         return False
-    last, patience = rows[-1]["epoch"], options["patience"] or 0
-    early = patience and last - rows[kept_epoch(rows, options)]["epoch"] >= patience
-    return bool(early) or last >= (options["epochs"] or 1)
+    last, patience = rows[-1]["epoch"], run.options["patience"] or 0
+    early = patience and last - kept_epoch(run, method) >= patience
+    return bool(early) or last >= (run.options["epochs"] or 1)
 
 
-def kept_epoch(rows: list[dict[str, float]], options: dict[str, Any]) -> int:
-    """Index of the epoch whose weights are kept: without early stopping the last.
-
-    The rule of `netFunctions.Progress.enter`: later epochs count if they gain enough.
-    """
-    if not options["patience"]:
-        return len(rows) - 1
-    best, index = float("inf"), 0
-    for k, row in enumerate(rows):
-        error = row.get("validation_error", row["test_error"])
-        if error <= best - Schedule.min_gain:
-            best, index = error, k
-    return index
+def kept_epoch(run: Run, method: str) -> int:
+    """The epoch whose weights are kept, as it is recorded; of old runs the last."""
+    return int(run.arrays.get(f"{method}_kept_epoch", run.rows[method][-1]["epoch"]))
 
 
 def enter_plan(folder: Path, found: Findings) -> None:
     """Read a folder of many runs: what it sweeps, and what has not begun or failed."""
     try:
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        plan = json.loads(read_text(folder / PLAN))
         values = {
             str(run["name"]): {str(k): str(v) for k, v in run["values"].items() if k != "seed"}
             for run in plan
@@ -386,6 +421,6 @@ def failures(path: Path) -> dict[str, str]:
     """Why runs have failed, by their names, from summary.csv; none if there is no such file."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if str(row.get("status")).startswith("failed")]
+    table = csv.DictReader(io.StringIO(read_text(path)))
+    rows = [row for row in table if str(row.get("status")).startswith("failed")]
     return {str(row["run"]): str(row["status"]) for row in rows}

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from errors import RunError
-from gradientMatching import Settling
 from report.experiments import (
     Experiment,
     Spread,
@@ -224,7 +223,7 @@ class Writer:
             for name, digits in (("same_sign", 1), ("both_zero", 1), ("cosine", 3)):
                 values = arrays[name].reshape(-1, arrays[name].shape[-1]).mean(0)
                 cells.append(Cell(" ".join(f"{v:.{digits}f}" for v in values)))
-            cells.append(Cell("settled" if is_settled(run) else "not settled"))
+            cells.append(Cell(settled(run)))
             cells += [Cell(str(options["seed"])), Cell(self.machine(run), "#machines")]
             rows.append(cells)
         return Table([Column(title) for title in titles], rows)
@@ -322,11 +321,11 @@ def label_of(run: Run) -> str:
     return words_for(run.options, unusual(run))
 
 
-def is_settled(run: Run) -> bool:
-    """The free phase had come to rest before the two processes were compared."""
-    if "settling" in run.arrays:
-        return "NOT settled" not in str(run.arrays["settling"])
-    return Settling(*(float(run.arrays[name]) for name in Settling._fields)).settled
+def settled(run: Run) -> str:
+    """Whether the free phase had come to rest before the two processes were compared."""
+    if "settled" not in run.arrays:  # of old runs it is not recorded
+        return NOTHING
+    return "settled" if run.arrays["settled"] else "not settled"
 
 
 def csv_of(experiments: list[Experiment], writer: Writer) -> str:

@@ -216,7 +216,7 @@ def draw_figures(path: Path) -> None:
     try:
         for figure in plotFunctions.plot_folder(path):
             print(f"figure {figure}")
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         print(f"warning: no figures ({error}); draw them later with", file=sys.stderr)
         print(f"  python {path / 'plotFunctions.py'}", file=sys.stderr)
 
@@ -333,8 +333,9 @@ def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
     trajectory = free_trajectory(net, data, args.T, args.Kmax, args.tol, quiet)
     n_curves = None if args.save_full else args.curves
     arrays = compare_processes(net, data, target, trajectory, args.beta, n_curves, args.seed, quiet)
-    sentence = settling(net, trajectory, args.beta).sentence(args.T)
-    arrays["settling"] = np.array(sentence)
+    settled = settling(net, trajectory, args.beta)
+    sentence = settled.sentence(args.T)
+    arrays |= settled.arrays() | {"settling": np.array(sentence)}
     return arrays, f"{sentence}\n{table_of(arrays)}\n"
 
 

@@ -20,7 +20,7 @@ from commandLine import fit_to_data, parse, recorded_options
 from errors import RunError
 from options import build_parser
 from report.experiments import experiments_of, options_of_presets
-from report.figures import Budget, Line, chart_of, figures_of, ticks
+from report.figures import Drawing, figures_of, svg_of
 from report.reader import read_results
 from report.tables import write_report
 from runFolder import METRICS, RunFolder
@@ -140,12 +140,14 @@ def check_page(text, root):
     page.close()
     assert page.open == [] and len(set(page.ids)) == len(page.ids)
     assert not page.loads and not {"link", "script", "img", "iframe"} & set(page.tags)
-    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+    assert "@import" not in text and "<style>" not in text.partition("</style>")[2]
+    for used in re.findall(r"url\(([^)]*)\)", text):
+        assert used[0] == "#" and used[1:] in page.ids, used
     for link in page.links:
-        assert not re.match(r"[a-z]+:|//", link), link
         if link.startswith("#"):
             assert link[1:] in page.ids, link
         else:
+            assert link.startswith("./"), link
             assert (root / os.fsdecode(urllib.parse.unquote_to_bytes(link))).exists(), link
 
 
@@ -262,7 +264,8 @@ def test_regression_is_in_half_squared_errors(tmp_path):
     texts = report_of(tmp_path)
     cells = table_row(texts, "diabetes_5layer_swni errors: half squared error")
     assert cells[2:4] == ["0.03936", "0.0500"]
-    assert csv_rows(texts)[0]["unit"] == unit and ">half squared error</text>" in texts["html"]
+    assert csv_rows(texts)[0]["unit"] == unit
+    assert ">error (half squared error)</text>" in texts["html"]
 
 
 def test_the_spread_of_corrections_is_of_those_seeds_that_have_one(tmp_path):
@@ -276,12 +279,14 @@ def test_the_spread_of_corrections_is_of_those_seeds_that_have_one(tmp_path):
 
 def test_brainprop_is_compared_by_the_accuracy_of_the_kept_epoch(tmp_path):
     words = "--preset brainprop-mnist-conv --validation test --patience 3"
-    errors = {"BrainProp": [5.0, 0.8, 0.75, 2.0, 3.0]}  # 0.75 is no gain of 0.1
-    make_run(tmp_path / "Trial-1", words, errors)
+    errors, kept = {"BrainProp": [5.0, 0.8, 0.75, 2.0, 3.0]}, {"BrainProp_kept_epoch": np.array(2)}
+    make_run(tmp_path / "Trial-1", words, errors, arrays=kept)
     one = only(tmp_path)
     assert one.finished and one.measured[0]["epochs"] == 2
     assert one.measured[0]["test_accuracy"] == pytest.approx(99.2) and not one.preset
-    make_run(tmp_path / "b" / "Trial-1", "--preset brainprop-mnist-conv", {"BrainProp": [1.0] * 60})
+    arrays = {"BrainProp_kept_epoch": np.array(1)}
+    errors = {"BrainProp": [1.0] * 60}
+    make_run(tmp_path / "b" / "Trial-1", "--preset brainprop-mnist-conv", errors, arrays=arrays)
     texts = report_of(tmp_path / "b")
     cells = table_row(texts, "brainprop-mnist-conv")
     assert cells[2:4] == ["99.31 ± 0.04 %", "99.00 %"] and cells[5:7] == ["63 ± 18", "1.0"]
@@ -428,6 +433,87 @@ def test_no_recorded_value_is_fatal(tmp_path, value):
     assert len(found.runs) > 20 and "unfinished" in texts["html"]
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
+    for name in ("metrics.csv", "results.npz", "hyperparameters.json"):
+        folder = make_run(tmp_path / name, P_1H, {"EP": [2.0]})
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+    (tmp_path / "Runs-1").mkdir()
+    os.mkfifo(tmp_path / "Runs-1" / "runs.json")
+    reasons = unreadable(tmp_path)
+    for name in ("metrics.csv", "results.npz", "hyperparameters.json"):
+        assert reasons[name] == f"{name} is not a file"
+    assert "runs.json is not a file" in reasons["Runs-1"]
+
+
+def test_nesting_and_long_fields_are_listed(tmp_path):
+    deep = "[" * 100_000 + "]" * 100_000
+    texts = {
+        "deep": ("hyperparameters.json", '{"options": ' + deep + "}", "is not valid JSON"),
+        "nested": ("hyperparameters.json", '{"options": {"beta": [[[[[[[1]]]]]]]}}', "nested too"),
+        "long": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,{'1' * 200_000},1,1,1\n", "line"),
+        "name": ("metrics.csv", f"{','.join(METRICS)},{'x' * 200_000}\n", "is no table"),
+        "letters": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,1e200,1,1,1\n", "line 2 is no row"),
+        "time": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,1,1,1,inf\n", "line 2 is no row"),
+    }
+    for name, (file, text, _) in texts.items():
+        (make_run(tmp_path / name, P_1H, {"EP": [2.0]}) / file).write_text(text)
+    (tmp_path / "Runs-1").mkdir()
+    (tmp_path / "Runs-1" / "runs.json").write_text(deep)
+    reasons = unreadable(tmp_path)
+    for name, (*_, said) in texts.items():
+        assert said in reasons[name], (name, reasons[name])
+    assert "plan of runs" in reasons["Runs-1"]
+    assert report_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train_error", "test_error", "loss"])
+def test_an_infinite_error_is_shown_as_none(tmp_path, name):
+    for seed, value in enumerate((np.inf, -np.inf)):
+        folder = make_run(tmp_path / f"Trial-{seed}", P_1H, {"EP": [2.0] * 30}, seed=seed)
+        rows = list(csv.DictReader((folder / "metrics.csv").open()))
+        for row in rows:
+            row[name] = value
+        RunFolder(folder).write_metrics(rows)
+    cells = table_row(report_of(tmp_path), "P-1h")
+    assert (cells[3], cells[5]) == {
+        "train_error": ("2.00 ± 0.00 %", "none"),
+        "test_error": ("none", "1.00 ± 0.00 %"),
+        "loss": ("2.00 ± 0.00 %", "1.00 ± 0.00 %"),
+    }[name]
+
+
+@pytest.mark.parametrize("value", [np.zeros(3), np.array("x"), np.array(np.nan)])
+def test_an_odd_record_of_the_kept_epoch_is_listed(tmp_path, value):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [2.0]}, arrays={"EP_kept_epoch": value})
+    assert "results.npz cannot be read" in unreadable(tmp_path)["Trial-1"]
+
+
+def test_an_old_run_without_a_kept_epoch_has_kept_the_last(tmp_path):
+    words = "--preset brainprop-mnist-conv --validation test --epochs 5 --patience 3"
+    make_run(tmp_path / "Trial-1", words, {"BrainProp": [5.0, 0.8, 0.75, 2.0, 3.0]})
+    assert only(tmp_path).measured[0]["epochs"] == 5 and only(tmp_path).finished
+
+
+def test_whether_a_free_phase_settled_is_read_as_a_value(tmp_path):
+    words = "--action plotcurves --discrete --size_tab 10 9 784"
+    states = {"settled": True, "not settled": False, "-": None}
+    for k, value in enumerate(states.values()):
+        arrays = processes(np.random.RandomState(0)) | {"settling": np.array("NOT settled")}
+        arrays |= {} if value is None else {"settled": np.array(value)}
+        folder = make_run(tmp_path / f"Trial-{k}", words, {}, arrays=arrays, beta=k + 2.0)
+        (folder / "metrics.csv").unlink()
+    for k, said in enumerate(states):
+        row = next(r for r in csv_like_rows(report_of(tmp_path)["md"]) if f"beta {k + 2}" in r[0])
+        assert row[7] == said
+
+
+def csv_like_rows(text):
+    """The cells of the rows of a markdown text."""
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
 def test_errors_that_are_no_numbers_are_shown_as_such(tmp_path):
     make_run(tmp_path / "Trial-1", P_1H, {"EP": [np.nan] * 30})
     texts = report_of(tmp_path)
@@ -446,7 +532,17 @@ def test_names_with_signs_are_escaped_and_linked(tmp_path):
     (root / "Trial-<i>").mkdir()
     texts = report_of(root)
     assert "<script>" not in texts["html"] and "&lt;script&gt;" in texts["html"]
-    assert "Trial-&lt;i&gt;" in texts["html"] and "Trial-\\<i\\>" in texts["md"]
+    assert "Trial-&lt;i&gt;" in texts["html"] and "Trial-&lt;i&gt;" in texts["md"]
+
+
+def test_no_name_is_code(tmp_path):
+    for name in ("javascript:alert(1)", "data:text<", "<script>alert(1)<"):
+        make_run(tmp_path / name / "script>", P_1H, {"EP": [2.0] * 30})
+    texts = report_of(tmp_path)
+    for kind in ("html", "md"):
+        assert "<script" not in texts[kind]
+        assert '"javascript' not in texts[kind] and "(javascript" not in texts[kind]
+    assert 'href="./javascript%3A' in texts["html"] and "](./javascript%3A" in texts["md"]
 
 
 def test_a_name_that_is_no_text_is_no_obstacle(tmp_path):
@@ -471,10 +567,13 @@ def test_figures_beyond_the_budget_become_links(tmp_path, monkeypatch):
     for k in range(3):
         words = f"{P_1H} --beta 0.{k + 3}"
         make_run(tmp_path / f"Trial-{k}", words, {"EP": list(range(30, 0, -1))})
-    monkeypatch.setattr("report.tables.Budget", lambda: Budget(4000))
-    text = report_of(tmp_path)["html"]
-    assert "2 further figures would make this page too large" in text
-    assert text.count("<figure>") == 1
+    whole = report_of(tmp_path)["html"]
+    assert whole.count("<figure>") == 3 and "further figures" not in whole
+    for limit, value in (("MOST_DRAWINGS", 1), ("ROOM", len(whole) / 4)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"report.figures.{limit}", value)
+            text = report_of(tmp_path)["html"]
+        assert "2 further figures are left out" in text and text.count("<figure>") == 1
 
 
 def processes(random):
@@ -513,31 +612,62 @@ def test_500_folders_take_less_than_20_seconds_and_15_megabytes(tmp_path):
     check_page(html.read_text(), tmp_path)
 
 
-# Charts --------------------------------------------------------------------------------------
+# Figures -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("low, high", [(0, 1), (0, 97.3), (-0.013, 0.2), (1e-9, 3e-9), (1, 1000)])
-def test_ticks_are_few_round_and_inside(low, high):
-    found = ticks(low, high)
-    assert 2 <= len(found) <= 7
-    assert found[0] >= low - 1e-12 and found[-1] <= high + 1e-12
-    steps = np.diff(found)
-    assert np.allclose(steps, steps[0])
+def drawn(draw, name="a"):
+    return svg_of(Drawing("", "what <it> shows", draw), name)
+
+
+def test_equal_numbers_give_equal_svg_and_names_keep_figures_apart():
+    def draw(figure):
+        axes = figure.subplots()
+        axes.plot([1, 2, 3], [3.0, 1.0, 2.0], "o-", label="EP test")
+        axes.fill_between([1, 2, 3], 0, [4.0, 2.0, 3.0])
+        axes.scatter([1, 2], [2, 2])
+
+    assert drawn(draw) == drawn(draw)
+    both = [set(re.findall(r' id="([^"]+)"', drawn(draw, name))) for name in "ab"]
+    assert both[0] and not both[0] & both[1]
+    text = drawn(draw)
+    assert text.startswith("<svg ") and 'role="img" aria-label="what &lt;it&gt; shows"' in text
+    assert ">EP test</text>" in text and "#000000" not in text and "<style" not in text
+    assert max(len(v) for v in re.findall(r"\.(\d+)", re.findall(r' d="([^"]*)"', text)[0])) <= 2
 
 
 @pytest.mark.parametrize(
-    "y", [[], [np.nan], [3.0], [0.0, 0.0], [np.inf, 1.0, 2.0], [1e300, -1e300]]
+    "errors", [[np.nan], [np.inf, 1.0, 2.0], [0.0, 0.0], [1e90, -1e90], [-np.inf, np.inf]]
 )
-def test_a_chart_of_odd_values_stays_on_the_paper(y):
-    chart = chart_of("odd", [Line("a", list(range(len(y))), y)], "x", "y")
-    numbers = re.findall(r"-?[\d.]+", chart.lines[0].path)
-    assert "nan" not in chart.lines[0].path and all(0 <= float(v) <= 320 for v in numbers)
+def test_odd_errors_are_no_obstacle(tmp_path, errors):
+    for seed in range(2):
+        make_run(tmp_path / f"Trial-{seed}", P_1H, {"EP": errors}, seed=seed)
+    texts = report_of(tmp_path)
+    assert texts["html"].count("<figure>") == 1 and "nan" not in path_of_line(texts["html"])
+    assert table_row(texts, "P-1h")[6] == "2"
 
 
-def test_long_curves_are_thinned_with_both_ends_kept():
-    chart = chart_of("long", [Line("a", range(1, 5001), np.arange(5000.0))], "epoch", "y")
-    points = chart.lines[0].path.split()
-    assert len(points) == 64 and points[0].startswith("42.0,") and points[-1].startswith("304.0,")
+def path_of_line(text):
+    """What the page draws of the first test error."""
+    found = re.search(r'<path d="([^"]*)"[^>]*stroke: #1f77b4', text)
+    return found[1] if found else ""
+
+
+def test_long_curves_are_thinned_with_both_ends_kept(tmp_path):
+    errors = np.random.RandomState(0).rand(5000).tolist()
+    make_run(tmp_path / "Trial-1", f"{P_1H} --epochs 5000", {"EP": errors})
+    [group] = figures_of([only(tmp_path)], [], [])
+    text = svg_of(group.drawings[0], "a")
+    assert path_of_line(text).count("L") == 63
+    assert f"EP test ends at {errors[-1]:.4g}" in text
+
+
+def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path):
+    make_run(tmp_path / "Trial-1", P_1H, {"EP": [2.0] * 30})
+    words = "--action plotcurves --discrete --size_tab 10 9 784"
+    arrays = processes(np.random.RandomState(0)) | {"nS_s0": np.zeros(3)}
+    (make_run(tmp_path / "Trial-2", words, {}, arrays=arrays) / "metrics.csv").unlink()
+    text = report_of(tmp_path)["html"]
+    assert text.count("<figure>") == 1 and "1 further figures are left out" in text
 
 
 # Real runs -----------------------------------------------------------------------------------
@@ -576,7 +706,7 @@ def test_real_runs_are_all_in_the_report(real, capsys):
     assert len(found.runs) == 9 and not found.unfinished and not found.unreadable
     for title in ("Layered equilibrium", "layer-skipping", "(DEEP)", "BrainProp beside"):
         assert title in texts["html"] and title in texts["md"]
-    for drawn in ("Mismatch per layer", "s0, neurons", "W01, synapses, cumulated",
+    for drawn in ("Mismatch per layer", "neurons: gradients of BPTT", "updates of EP of W01, W1x",
                   "angle to the way down", "9 neurons", "Sweep of bypass_p"):  # fmt: skip
         assert drawn in texts["html"], drawn
     measures = {row["measure"] for row in csv_rows(texts)}
@@ -589,7 +719,7 @@ def test_reported_numbers_are_those_of_the_runs(real):
     for one in experiments_of(read_results([real]).runs):
         last = [t.rows[-1]["test_error"] for t in one.counted]
         assert one.spread("test_error").mean == pytest.approx(statistics.mean(last))
-        assert one.finished and len(figures_of([one], [], [])) >= 1
+        assert one.finished and figures_of([one], [], [])
 
 
 def test_a_report_over_what_is_recorded_wrongly_is_no_crash(real, tmp_path):
