@@ -36,6 +36,11 @@ WIDE = 10.0  # from the lowest to the highest error that a linear axis shows
 METRICS, SUMMARY = "metrics.csv", "summary.csv"
 
 
+def colour_of(method: str) -> str:
+    """The colour of a training method, the same in every figure."""
+    return COLOURS.get(method, GREEN)
+
+
 def read_table(path: Path) -> Rows:
     """The rows of a CSV file, none if there is no such file."""
     if not path.exists():
@@ -178,7 +183,7 @@ def curves_of(rows: Rows, name: str = "", colour: str | None = None) -> list[Cur
     """The errors of every method: training, test and, if there are such, validation."""
     curves = []
     for method, own in by_method(rows).items():
-        shade, epochs = colour or COLOURS.get(method), numbers(own, "epoch")
+        shade, epochs = colour or colour_of(method), numbers(own, "epoch")
         for kind, style in STYLES.items():
             if f"{kind}_error" in own[0]:
                 label, errors = f"{name}{method} {kind}", numbers(own, f"{kind}_error")
@@ -242,7 +247,7 @@ def plot_accuracy(folder: Path) -> list[Path]:
     for method, own in by_method(rows).items():
         kept = int(arrays.get(f"{method}_kept_epoch", own[-1]["epoch"]))
         height = next(100 - float(row["test_error"]) for row in own if int(row["epoch"]) == kept)
-        label, colour = f"{method} kept, epoch {kept} ({height:.2f} %)", COLOURS[method]
+        label, colour = f"{method} kept, epoch {kept} ({height:.2f} %)", colour_of(method)
         axes.plot(kept, height, "*", ms=13, color=colour, mec="k", mew=0.6, label=label)
     legend(axes, "last epoch in brackets;\nstar: the epoch that is kept", "right")
     return save(figure, folder, "accuracy")
@@ -330,7 +335,7 @@ def draw_spread(axes, spread: np.ndarray, colour: str) -> None:
 def draw_mse(axes, arrays: Arrays, method: str, measure: str) -> None:
     """Mean squared error of a phase over the networks; Tristany Farinha et al. 2020, fig. 1."""
     values = arrays[f"{method}_{measure}"][:, 0]  # (epochs, networks)
-    draw_spread(axes, spread_of(values), COLOURS.get(method, BLUE))
+    draw_spread(axes, spread_of(values), colour_of(method))
     phase = measure.removeprefix("mse_")
     axes.set_title(f"{method}, {phase} phase, {values.shape[1]} networks", fontsize=9)
     axes.set_ylim(bottom=0)
@@ -341,7 +346,7 @@ def draw_mse(axes, arrays: Arrays, method: str, measure: str) -> None:
 def draw_convergence(axes, arrays: Arrays, method: str, measure: str) -> None:
     """Norm of the last change of the states in the free phase: did the dynamics rest?"""
     values = np.maximum(arrays[f"{method}_{measure}"][:, 0], 1e-17)
-    draw_spread(axes, spread_of(values), COLOURS.get(method, BLUE))
+    draw_spread(axes, spread_of(values), colour_of(method))
     axes.set_yscale("log")
     axes.set_title(f"{method}, {values.shape[1]} networks", fontsize=9)
     axes.set_ylabel("norm of the last step (below 1e-17: at rest)", fontsize=8)
@@ -453,7 +458,7 @@ def draw_decision(figure, arrays: Arrays, method: str) -> None:
 def draw_angles(figure, arrays: Arrays, method: str) -> None:
     """Angle between the rule's update and the way down the loss, in every epoch."""
     angle, axes = arrays[f"{method}_angle"], figure.subplots()
-    draw_angle(axes, np.arange(1, len(angle) + 1), angle, COLOURS.get(method, BLUE))
+    draw_angle(axes, np.arange(1, len(angle) + 1), angle, colour_of(method))
     legend(axes, where="upper left")
     axes.set_title(f"{method}, {angle.shape[1]} networks", fontsize=9)
 
@@ -501,7 +506,7 @@ def plot_trials(folder: Path) -> list[Path]:
     for k, ((label, method), found) in enumerate(groups.items()):
         length = min(map(len, found))
         table = np.array([errors[:length] for errors in found])  # (seeds, epochs)
-        colour = f"C{k % 10}" if options else COLOURS.get(method)
+        colour = f"C{k % 10}" if options else colour_of(method)
         epochs = np.arange(1, length + 1)
         curves.append(Curve(f"{label} test", epochs, table, colour, STYLES["test"]))
     return save_errors(folder, "trials", curves, unit_of(folder / rows[0]["run"])) if rows else []
@@ -596,7 +601,7 @@ def draw_measures(axes, option: str, methods: dict[str, Rows], styles: dict[str,
         Points(
             f"{m} {name.replace('_', ' ')}",
             over_seeds(own, option, name),
-            COLOURS.get(m, BLUE),
+            colour_of(m),
             style,
         )
         for m, own in methods.items()

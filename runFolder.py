@@ -178,6 +178,17 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         write_whole(self.path / name, text.encode())
 
+    def last_checkpoint(self) -> dict[str, Any] | None:
+        """What `read_checkpoint` finds here; None if the run was killed before its first one.
+
+        Raises:
+            RunError: there is none although epochs are recorded, or it cannot be read.
+        """
+        path, metrics = self.path / "checkpoint.pt", self.path / "metrics.csv"
+        if not path.exists() and (not metrics.exists() or metrics.read_bytes().count(b"\n") < 2):
+            return None
+        return read_checkpoint(path)
+
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Write checkpoint.pt: tensors and plain values only."""
         buffer = io.BytesIO()

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import plotFunctions
-from plotFunctions import COLOURS, NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
+from plotFunctions import NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
 from report.experiments import Experiment, Trial, unusual, words_for
 from report.reader import Graph, Plan, Run, thinned
-from systems import PRESETS
+from systems import METHODS, PRESETS
 from systems.papers import paper_results
 
 CURVES = 5  # neurons or synapses drawn per layer
@@ -175,7 +175,7 @@ def curves(one: Experiment) -> list[Curve]:
     The training data of logic operations are the test data: there one line says it all.
     """
     length = min(len(trial.rows) for trial in one.counted)
-    chosen, colour = thinned(length), COLOURS[one.method]
+    chosen, colour = thinned(length), plotFunctions.colour_of(one.method)
     epochs = column(one.counted[0], "epoch", length)[chosen]
     tables = {
         kind: np.array([column(trial, f"{kind}_error", length)[chosen] for trial in one.counted])
@@ -206,7 +206,7 @@ def squared_errors(one: Experiment, spread: np.ndarray) -> Drawing:
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        plotFunctions.draw_spread(axes, spread, COLOURS[one.method])
+        plotFunctions.draw_spread(axes, spread, plotFunctions.colour_of(one.method))
         axes.set_ylabel("MSE of the free phase")
         axes.set_ylim(bottom=0)
 
@@ -254,7 +254,7 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
         Points(
             f"{method} {kind}",
             measured_points(values, f"{kind}_error"),
-            COLOURS[method],
+            plotFunctions.colour_of(method),
             marker + STYLES[kind],
         )
         for method, values in points.items()
@@ -263,7 +263,7 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
     first = chosen[0]
     reported = reported_points(first.label.split()[0], option, first.epoch)
     if reported:
-        series.append(Points("paper, test", reported, COLOURS[first.method], "D"))
+        series.append(Points("paper, test", reported, plotFunctions.colour_of(first.method), "D"))
 
     def draw(figure) -> None:
         axes = figure.subplots()
@@ -317,7 +317,7 @@ def processes(run: Run) -> FigureGroup | None:
         ]
         if panels:
             drawings.append(step_by_step(title, panels, label))
-    angles = {method: arrays.get(f"{method}_angle") for method in COLOURS}
+    angles = {method: arrays.get(f"{method}_angle") for method in METHODS}
     drawings += [angle(method, one) for method, one in angles.items() if one is not None]
     caption = f"{CURVES} neurons or synapses per panel, a colour each: solid BPTT, dashed EP. "
     caption += f"{arrays['settling']}." if "settling" in arrays else ""
@@ -355,6 +355,6 @@ def angle(method: str, values: np.ndarray) -> Drawing:
 
     def draw(figure) -> None:
         axes, epochs = figure.subplots(), thinned(len(values))
-        plotFunctions.draw_angle(axes, epochs + 1, values[epochs], COLOURS[method])
+        plotFunctions.draw_angle(axes, epochs + 1, values[epochs], plotFunctions.colour_of(method))
 
     return Drawing("Angle", f"{method}, angle to the way down over epoch", draw)

@@ -124,7 +124,7 @@ def with_threads(args: Settings, data: Dataset) -> Settings:
 
 
 def run_training(args: Settings, argv: list[str], place: Path | None = None) -> None:
-    checkpoint = read_checkpoint(args.resume / "checkpoint.pt") if args.resume else None
+    checkpoint = RunFolder(args.resume).last_checkpoint() if args.resume else None
     args, data = load_data(args)
     nets = {method: build_network(args, data) for method in methods_of(args)}
     team = form_team(device_of(args))
@@ -137,6 +137,8 @@ def run_training(args: Settings, argv: list[str], place: Path | None = None) -> 
         join(net, team)
     if args.resume:
         run = RunFolder(args.resume)
+        if checkpoint is None:  # begun again, by what is recorded: it may have been killed earlier
+            run.copy_plotting()
     else:
         title = f"{' and '.join(nets)} training"
         run = RunFolder(team.first_path(lambda: new_run(args, argv, title, place).path))

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import time
 import commands
 import pytest
 import torch
+from test_commandLine import fails
 
 from datasets import load_dataset
 from errors import TrainingError
+from main import main
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
 from networks.base import Rule
@@ -142,6 +145,33 @@ def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path):
     assert len(comparable(folder)[0]) < 6, "it was over before it was killed"
     commands.run("--resume", folder)
     assert_equal_runs(undisturbed, folder)
+
+
+@pytest.mark.parametrize("left", ["", "metrics.csv results.npz"])
+def test_a_run_killed_before_its_first_checkpoint_begins_again(left, tmp_path):
+    """What is there at that moment: the options, and perhaps a table without rows."""
+    commands.call(*commands.SMALL, "--epochs", 2, "--benchmark", "--results-dir", tmp_path)
+    whole, folder = commands.only_run(tmp_path), tmp_path / "killed"
+    folder.mkdir()
+    for file in ["hyperparameters.json", *left.split()]:
+        shutil.copy(whole / file, folder)
+    if left:
+        header = (whole / "metrics.csv").read_text().splitlines(keepends=True)[0]
+        (folder / "metrics.csv").write_text(header)
+    commands.call("--resume", folder)
+    assert_equal_runs(whole, folder)
+    assert (folder / "plotFunctions.py").exists()
+
+
+def test_resuming_without_options_or_with_results_but_no_checkpoint_is_refused(tmp_path, capfd):
+    assert "cannot read" in fails(main, f"--resume {tmp_path}", capfd)
+    commands.call(*commands.SMALL, "--epochs", 1, "--results-dir", tmp_path)
+    folder = commands.only_run(tmp_path)
+    (folder / "checkpoint.pt").unlink()
+    capfd.readouterr()
+    rows = (folder / "metrics.csv").read_text()
+    assert "no checkpoint at" in fails(main, f"--resume {folder}", capfd)
+    assert (folder / "metrics.csv").read_text() == rows
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
