@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from commands import ROOT, run
+from commands import ROOT, call
 from torch import nn
 
 from main import main
@@ -23,22 +24,23 @@ from parallel import ALONE, Team, join
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed")
 
 COMMON = "--dtype float64 --quiet --threads 1 --seed 3"
+WRONG = "--dataset digits --batch-size 1"  # for two
+DIGITS = "--dataset digits --train-samples 330"  # the last batch is smaller
 CASES = {  # odd batch sizes, so that the shares are unequal
-    "energy-based EP and BPTT": "--dataset digits --size_tab 10 16 64 --T 6 --Kmax 3 "
+    "energy-based EP and BPTT": f"{DIGITS} --size_tab 10 16 64 --T 6 --Kmax 3 "
     "--batch-size 101 --benchmark --train-error full",
-    "prototypical, persistent": "--dataset digits --discrete --size_tab 10 16 12 64 --lr_tab 0.1 "
+    "prototypical, persistent": f"{DIGITS} --discrete --size_tab 10 16 12 64 --lr_tab 0.1 "
     "--T 6 --Kmax 3 --batch-size 101 --beta-sign random --persistent --train-error full",
-    "convolutional": "--dataset digits --C_tab 4 1 --Fconv 3 --lr_tab 0.1 --T 6 --Kmax 3 "
+    "convolutional": f"{DIGITS} --C_tab 4 1 --Fconv 3 --lr_tab 0.1 --T 6 --Kmax 3 "
     "--batch-size 101 --benchmark",
     "small world": "--dataset wine --network-type SW_no_intra --size_tab 3 10 10 10 13 --T 20 "
     "--Kmax 5 --batch-size 5 --train-error full",
     "DEEP": "--training-method DEEP --dataset xor --T 50 --Kmax 50 --num_net 3 --sparse",
-    "asymmetric EP": "--training-method asymEP --dataset digits --T 20 --Kmax 20 --num_net 2",
-    "conv, BrainProp and EBP": "--dataset digits --architecture conv --benchmark "
-    "--epsilon 0.3 --epochs 1",
-    "loccon": "--dataset digits --architecture loccon --training-method BrainProp --epochs 1 "
+    "asymmetric EP": f"--training-method asymEP {DIGITS} --T 20 --Kmax 20 --num_net 2",
+    "conv, BrainProp and EBP": f"{DIGITS} --architecture conv --benchmark --epsilon 0.3 --epochs 1",
+    "loccon": f"{DIGITS} --architecture loccon --training-method BrainProp --epochs 1 "
     "--batch-size 101",
-    "deep": "--dataset digits --architecture deep --training-method BrainProp --epochs 1",
+    "deep": f"{DIGITS} --architecture deep --training-method BrainProp --epochs 1",
 }
 LONG = "--dataset digits --size_tab 10 64 64 --T 60 --Kmax 10 --persistent --epochs 3"
 LONG += " --dtype float64 --quiet --threads 1"
@@ -49,12 +51,11 @@ def torchrun(n: int, program: Path, *words: object) -> list[str]:
     return [*command, "--standalone", str(program), *map(str, words)]
 
 
-def several_runs(place: Path, command: list[str]) -> None:
-    lines = [
+def several_runs(place: Path) -> list[str]:
+    """The command lines of all cases."""
+    return [
         f"--epochs 2 {case} {COMMON} --results-dir '{place / name}'" for name, case in CASES.items()
     ]
-    done = subprocess.run([*command, json.dumps(lines)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def checkpoint_in(place: Path) -> dict:
@@ -81,16 +82,20 @@ def largest_difference(a, b) -> float:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """One folder of results by one process, one by two of them."""
+    """One folder of results by one process, one by two of them; and what these said at last."""
     place, program = tmp_path_factory.mktemp("teams"), Path(__file__).with_name("teamRuns.py")
-    several_runs(place / "one", [sys.executable, str(program)])
-    several_runs(place / "two", torchrun(2, program))
-    return place
+    for line in several_runs(place / "one"):
+        call(*shlex.split(line))
+    lines = [*several_runs(place / "two"), f"{WRONG} --results-dir '{place / 'wrong'}'"]
+    command = torchrun(2, program, json.dumps(lines))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (place / "two" / list(CASES)[-1]).exists(), done.stderr
+    return place, done
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_teach_what_one_teaches(results, name):
-    one, two = (checkpoint_in(results / number / name) for number in ("one", "two"))
+    one, two = (checkpoint_in(results[0] / number / name) for number in ("one", "two"))
     for part in ("weights", "particles", "best", "progress"):
         assert largest_difference(one[part], two[part]) < 1e-6, part
 
@@ -98,7 +103,7 @@ def test_two_processes_teach_what_one_teaches(results, name):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     place = tmp_path_factory.mktemp("undisturbed")
-    run(*LONG.split(), "--results-dir", place)
+    call(*LONG.split(), "--results-dir", place)
     return checkpoint_in(place)
 
 
@@ -120,7 +125,7 @@ def test_a_job_that_was_ended_goes_on(tmp_path, undisturbed, whom):
     (folder,) = tmp_path.glob("*/*/*")
     assert reason in message
     assert f"torchrun --nproc-per-node 2 main.py --resume {folder}" in message
-    run("--resume", folder, "--quiet", "--threads", 1)  # one process finishes it
+    call("--resume", folder, "--quiet", "--threads", 1)  # one process finishes it
     finished = checkpoint_in(tmp_path)
     for part in ("weights", "particles", "progress"):
         assert largest_difference(finished[part], undisturbed[part]) < 1e-6, part
@@ -134,9 +139,8 @@ def last_child(pid: int) -> int:
     return int(path.read_text().split()[-1])
 
 
-def test_a_mistake_is_told_once(tmp_path):
-    words = ["--dataset", "digits", "--batch-size", 1, "--results-dir", tmp_path]
-    done = subprocess.run(torchrun(2, ROOT / "main.py", *words), capture_output=True, text=True)
+def test_a_mistake_is_told_once(results):
+    done = results[1]
     assert done.returncode != 0
     assert done.stderr.count("main.py: error") == 1
     assert "--batch-size 1: a batch of 1 samples cannot be shared by 2 processes" in done.stderr
@@ -152,7 +156,7 @@ def test_torchrun_is_for_training(monkeypatch, capsys, words):
 
 @pytest.mark.parametrize("words", ["--tol 0.1", "--training-method DEEP --stop 0.1"])
 def test_a_phase_ends_alike_for_all(monkeypatch, capsys, words):
-    monkeypatch.setattr("main.form_team", lambda device: Team(0, 2))
+    monkeypatch.setattr("runs.one.form_team", lambda device: Team(0, 2))
     assert main(["--dataset", "digits", *words.split()]) == 2
     assert "--tol and --stop end a phase by the states of the whole" in capsys.readouterr().err
 
