@@ -203,12 +203,14 @@ class Mismatch:
     """Relative RMSE between two processes of one layer, accumulated step by step.
 
     Per unit or synapse sqrt(sum_t (a - c)^2 / max(sum_t a^2, sum_t c^2)), 0 where both vanish.
+    The sums are float64: a curve may lie near 1e-22, whose square is 0 in float32.
     """
 
     def __init__(self) -> None:
         self.sums: Tensors | None = None
 
     def add(self, a: torch.Tensor, c: torch.Tensor) -> None:
+        a, c = a.double(), c.double()
         if self.sums is None:
             self.sums = [torch.zeros_like(a) for _ in range(3)]
         for total, value in zip(self.sums, (a - c, a, c), strict=True):
@@ -221,7 +223,7 @@ class Mismatch:
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation (denominator N - 1) over the layer."""
-        values = self.values().double()
+        values = self.values()
         std = values.std().item() if values.numel() > 1 else math.nan  # of one unit there is none
         return values.mean().item(), std
 
@@ -235,8 +237,10 @@ class Agreement(NamedTuple):
 
 
 def agreement(D: torch.Tensor, N: torch.Tensor) -> Agreement:
+    D, N = D.flatten().double(), N.flatten().double()  # products of float32 may vanish
     same, zero = (D * N > 0).double().mean(), ((D == 0) & (N == 0)).double().mean()
-    cosine = torch.nn.functional.cosine_similarity(D.flatten(), N.flatten(), 0)
+    smallest = torch.finfo(torch.float64).tiny  # a shorter vector counts as 0
+    cosine = torch.nn.functional.cosine_similarity(D, N, 0, smallest)
     return Agreement(100 * same.item(), 100 * zero.item(), cosine.item())
 
 
@@ -383,7 +387,7 @@ class Recipe(NamedTuple):
     same_sign: np.ndarray  # % of synapses whose update and gradient have the same sign, not 0
     both_zero: np.ndarray  # % of synapses where both are 0
     cosine: np.ndarray
-    growth: float  # relative change of the update over the last tenth of the nudged phase
+    growth: float  # relative change of the update in the last tenth of the phase; nan: it is 0
     settling: Settling  # the worst over the mini-batches
 
     def table(self) -> str:
@@ -413,6 +417,11 @@ class Recipe(NamedTuple):
             steps.append("Use an even --Kmax, or a smaller --dt, because of the oscillation.")
         elif not self.settling.settled:
             steps.append(f"Raise --T above {T} until it settles, or lower --dt if it never does.")
+        if math.isnan(self.growth):
+            steps.append(
+                "EP's update is exactly 0: every output is its target already, or rests at a bound "
+                "off which the nudge does not move it."
+            )
         if self.growth > GROWS:
             steps.append(
                 f"The update still changes by {100 * self.growth:.0f} % in the last tenth of the "
@@ -463,18 +472,20 @@ def receipe(
             if t in (K - 1 - max(1, K // 10), K - 1):
                 late.append(updates())
         rows.append([agreement(D, N) for D, N in zip(late[-1], gradients(), strict=True)])
-        growths.append(relative_change(late[0], late[-1]))
+        change = relative_change(late[0], late[-1])
+        growths += [] if math.isnan(change) else [change]
         settlings.append(settling(net, trajectory, beta))
     table = np.array(rows)  # (mini-batches, weights, fields of Agreement)
     return Recipe(
         net.synapse_names,
         *(table[:, :, k] for k in range(3)),
-        growth=float(np.mean(growths)),
+        growth=float(np.mean(growths)) if growths else math.nan,
         settling=max(settlings),
     )
 
 
 def relative_change(before: Tensors, after: Tensors) -> float:
-    """Largest over the weights of |after - before| / |after|, Euclidean norms."""
-    norms = [(a.norm(), (a - b).norm()) for b, a in zip(before, after, strict=True)]
-    return max((change / norm).item() for norm, change in norms if norm > 0)
+    """Largest over the weights of |after - before| / |after|, Euclidean norms; nan if all are 0."""
+    pairs = [(b.double(), a.double()) for b, a in zip(before, after, strict=True)]
+    norms = [(a.norm(), (a - b).norm()) for b, a in pairs]
+    return max(((change / norm).item() for norm, change in norms if norm > 0), default=math.nan)

@@ -761,7 +761,8 @@ def compute_Hist(
         gradients, updates: per layer (K, ...), whole curves as `--save-full` stores them.
     """
     mean, std = [], []
-    for a, c in zip(gradients, updates, strict=True):
+    for pair in zip(gradients, updates, strict=True):
+        a, c = (curves.astype(np.float64) for curves in pair)  # squares of float32 may vanish
         scale = np.maximum((a * a).sum(0), (c * c).sum(0))
         error = ((a - c) ** 2).sum(0)
         values = np.sqrt(np.divide(error, scale, out=np.zeros_like(error), where=scale > 0))

@@ -1,5 +1,6 @@
 """plotcurves and receipe as commands: what they print, store and draw."""
 
+import dataclasses
 import shlex
 
 import commands
@@ -134,6 +135,30 @@ def test_the_mean_of_the_sum_has_its_own_deviation():
     table = Recipe(["W01"], same, zero, same / 100, 0.0, Settling(0.0, 0.0, 0.0)).table()
     assert "65.00 ±  5.00 %" in table and "25.00 ±  5.00 %" in table
     assert "90.00 ±  0.00 %" in table
+
+
+def test_an_update_of_exactly_0_is_said():
+    """A network whose output is the target has nothing to learn."""
+    net = EPdisc([2, 5, 4], "hardsigm")
+    split = random_dataset(4, 2, seed=0, n=40).train
+    split = dataclasses.replace(split, y=torch.zeros_like(split.y))
+    with torch.no_grad():
+        net.biases[0].copy_(torch.tensor([9.0, -9.0]))
+    found = receipe(net, split, T=20, K=5, beta=0.2, batch_size=20, batches=2)
+    assert (found.both_zero == 100).all() and np.isnan(found.growth)
+    assert "EP's update is exactly 0: every output is its target" in found.advice(20, 5)
+    assert "long enough" not in found.advice(20, 5)
+
+
+def test_receipe_of_a_network_that_has_learnt_is_recorded(tmp_path):
+    words = ["--preset", "deep-and", "--num_net", 1, "--seed", 2, "--epochs", 60]
+    commands.call(*words, "--results-dir", tmp_path / "trained")
+    checkpoint = commands.only_run(tmp_path / "trained") / "checkpoint.pt"
+    commands.call("--action", "receipe", "--load", checkpoint, "--results-dir", tmp_path / "found")
+    folder = commands.only_run(tmp_path / "found")
+    assert "EP's update is exactly 0" in (folder / "receipe.txt").read_text()
+    with np.load(folder / "results.npz", allow_pickle=False) as arrays:
+        assert np.isnan(arrays["growth"]) and (arrays["both_zero"] == 100).all()
 
 
 def test_receipe_takes_as_many_batches_as_there_are():
