@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from networks.base import BPTT, EP, Network, Pairs, Tensors
-from products import add_product, prepare
 from solvers import Relaxing, nudged_output
 
 
@@ -398,8 +397,8 @@ class LayeredNetwork(EquilibriumNetwork):
         links: list[list[tuple]] = [[] for _ in inputs]
         inner_links = [link for link in self.links if link[1] < self.n_layers]
         for (i, j), w in zip(inner_links, inner, strict=True):
-            links[i].append((j, prepare(w.t(), len(x), self.gains[i])))
-            links[j].append((i, prepare(w, len(x), self.gains[j])))
+            links[i].append((j, w.t()))
+            links[j].append((i, w))
         return LayerDrive(x, inputs, links)
 
     def initHidden(self, drive: LayerDrive) -> Tensors:
@@ -409,7 +408,7 @@ class LayeredNetwork(EquilibriumNetwork):
         """Gain times what layer i receives from its neighbours, its biases and the data."""
         total = drive.inputs[i]
         for j, matrix in drive.links[i]:
-            total = add_product(total, signals[j], matrix, self.gains[i])
+            total = torch.addmm(total, signals[j], matrix, alpha=self.gains[i])
         return total
 
     def move(self, s, goals, nudge):
