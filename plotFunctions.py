@@ -128,12 +128,9 @@ def plot_each(folder: Path, name: str) -> list[Path]:
 
 
 def legend(axes, title: str = "", where: str = "best", fontsize: int = 8) -> None:
-    """A legend inside the axes (`best`), on their right, or above them."""
-    places = {
-        "right": {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)},
-        "above": {"loc": "lower left", "bbox_to_anchor": (-0.1, 1.0), "ncols": 2},
-    }
-    place = places.get(where, {"loc": where})
+    """A legend inside the axes, or beside them on the right."""
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    place = beside if where == "right" else {"loc": where}
     axes.legend(title=title or None, frameon=False, fontsize=fontsize, **place)
 
 
@@ -415,7 +412,8 @@ def draw_graph(axes, W: np.ndarray, kinds: list[str], most: int | None = None) -
         axes.add_patch(arrow)
     x, y = zip(*places, strict=True)
     colours = [NEURONS[kind] for kind in kinds]
-    axes.scatter(x, y, s=(2 * radius) ** 2, c=colours, ec="k", lw=0.8, zorder=2)
+    size = (2 * radius) ** 2
+    axes.scatter(x, y, s=size, c=colours, ec="k", lw=0.8, zorder=2, clip_on=False)
     for k, (place, kind) in enumerate(zip(places, kinds, strict=True)):
         label = "+1" if kind == "one" else str(k)
         axes.annotate(label, place, ha="center", va="center", fontsize=9, color="#111111")
@@ -597,16 +595,11 @@ def plot_sweep(folder: Path) -> list[Path]:
 
 def draw_measures(axes, option: str, methods: dict[str, Rows], styles: dict[str, str]) -> None:
     """Columns of a summary over the values of an option, from 0."""
-    series = [
-        Points(
-            f"{m} {name.replace('_', ' ')}",
-            over_seeds(own, option, name),
-            colour_of(m),
-            style,
-        )
-        for m, own in methods.items()
-        for name, style in styles.items()
-    ]
+    series = []
+    for method, own in methods.items():
+        for name, style in styles.items():
+            label, colour = f"{method} {name.replace('_', ' ')}", colour_of(method)
+            series.append(Points(label, over_seeds(own, option, name), colour, style))
     draw_sweep(axes, option, series)
     axes.set_ylim(bottom=0)
     legend(axes)
@@ -639,7 +632,10 @@ def plot_measures(folder: Path) -> list[Path]:
     figure = new_figure(figsize=(PANEL[0] * across, PANEL[1] * down + 0.2 * len(groups)))
     for k, measure in enumerate(measures):
         axes = figure.add_subplot(down, across, k + 1)
-        for n, (label, own) in enumerate(groups.items()):
+        for n, (label, every) in enumerate(groups.items()):
+            own = [row for row in every if row[measure]]  # one action measures more than another
+            if not own:
+                continue
             option, style = (options[0], "o-") if swept else ("seed", "o")
             points = over_seeds(own, option, measure)
             draw_sweep(axes, option, [Points(label, points, f"C{n % 10}", style)])

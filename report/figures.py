@@ -52,27 +52,36 @@ class FigureGroup(NamedTuple):
 
 
 class Budget:
-    """Keeps the page small and soon made: once a section's is used up, figures become links."""
+    """Keeps the page small and soon made: where there is more to draw, each section has a share."""
 
-    def __init__(self, section: str, share: float = 1.0) -> None:
-        self.section, self.n_drawn = section, 0
-        self.room, self.most = share * ROOM, int(share * MOST_DRAWINGS)
+    def __init__(self, sections: list[list[FigureGroup]]) -> None:
+        n_drawings = sum(len(group.drawings) for groups in sections for group in groups)
+        share = 1 / max(len(sections), 1)
+        self.room = share * ROOM
+        self.most = MOST_DRAWINGS if n_drawings <= MOST_DRAWINGS else int(share * MOST_DRAWINGS)
 
-    def take(self, group: FigureGroup) -> list[tuple[str, str]]:
-        """Titles and SVG of a group; none where there is no room, or they cannot be drawn."""
-        if self.n_drawn + len(group.drawings) > self.most or self.room <= 0:
-            return []
-        texts = []
-        try:
-            for one in group.drawings:
-                texts.append(svg_of(one, f"{self.section}-{self.n_drawn + len(texts)}"))
-        except Exception:  # whatever is wrong with the numbers of this one: the others are shown
-            return []
-        if sum(map(len, texts)) > self.room:
-            return []
-        self.n_drawn += len(texts)
-        self.room -= sum(map(len, texts))
-        return [(one.title, text) for one, text in zip(group.drawings, texts, strict=True)]
+    def taken(self, groups: list[FigureGroup], section: str) -> list[FigureGroup]:
+        """The groups of a section; those that have room with their titles and SVG."""
+        room, n_drawn, done = self.room, 0, []
+        for group in groups:
+            shown, size = None, 0
+            if room > 0 and n_drawn + len(group.drawings) <= self.most:
+                shown = drawn(group, f"{section}-{n_drawn}")
+                size = sum(len(text) for _, text in shown or ())
+            if size > room:
+                shown = None
+            if shown:
+                room, n_drawn = room - size, n_drawn + len(shown)
+            done.append(group._replace(shown=shown))
+        return done
+
+
+def drawn(group: FigureGroup, name: str) -> list[tuple[str, str]] | None:
+    """Titles and SVG of a group, or None where its numbers cannot be drawn."""
+    try:
+        return [(one.title, svg_of(one, f"{name}-{k}")) for k, one in enumerate(group.drawings)]
+    except Exception:  # whatever is wrong with them: the page shows the others
+        return None
 
 
 def svg_of(drawing: Drawing, name: str) -> str:
@@ -104,8 +113,9 @@ def make_room(figure) -> None:
                      fontsize=8, borderaxespad=0.2)  # fmt: skip
         top += 0.17 * math.ceil(len(labels) / columns)
     twin = len(figure.axes) > 1 and figure.axes[-1].yaxis.get_label_position() == "right"
+    left, bottom, right = (0.88, 0.5, 0.6 if twin else 0.12) if first.axison else (0.1, 0.1, 0.1)
     figure.subplots_adjust(
-        0.66 / width, 0.5 / height, 1 - (0.6 if twin else 0.12) / width, 1 - top / height, 0.3
+        left / width, bottom / height, 1 - right / width, 1 - top / height, wspace=0.3
     )
 
 
@@ -236,19 +246,18 @@ def connections(graph: Graph) -> Drawing:
     def draw(figure) -> None:
         plotFunctions.draw_graph(figure.subplots(), weights, graph.kinds, MOST_EDGES)
 
-    return Drawing("", about, draw, (SIZE[0], min(max(2.2, 0.42 * n_rows), 12.0)))
+    return Drawing("", about, draw, (SIZE[0], min(max(2.4, 0.24 * n_rows), 12.0)))
 
 
 def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
     """Errors against the one option that a folder of many runs sweeps, the paper's beside them."""
     options = {name for values in plan.values.values() for name in values}
-    chosen = [one for one in own if any(t.run.folder.parent == plan.folder for t in one.counted)]
-    if len(options) != 1 or not chosen:
+    names = {one: name for one in own if (name := name_in(plan, one))}
+    if len(options) != 1 or not names:
         return None
-    option = options.pop()
+    option, first = options.pop(), next(iter(names))
     points: dict[str, dict[str, Experiment]] = {}
-    for one in chosen:
-        name = next(t.run.folder.name for t in one.counted if t.run.folder.parent == plan.folder)
+    for one, name in names.items():
         points.setdefault(one.method, {})[plan.values.get(name, {}).get(option, "")] = one
     series = [
         Points(
@@ -260,7 +269,6 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
         for method, values in points.items()
         for kind, marker in (("test", "o"), ("train", "s"))
     ]
-    first = chosen[0]
     reported = reported_points(first.label.split()[0], option, first.epoch)
     if reported:
         series.append(Points("paper, test", reported, plotFunctions.colour_of(first.method), "D"))
@@ -275,6 +283,12 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
     caption = f"After {first.epoch} epochs, mean ± standard deviation over the seeds."
     about = f"{title}: error ({first.unit}) over {option}; {', '.join(p.label for p in series)}"
     return FigureGroup(title, caption, plan.folder, [Drawing("", about, draw)])
+
+
+def name_in(plan: Plan, one: Experiment) -> str:
+    """The folder of an experiment among those of a plan, or nothing."""
+    folders = [trial.run.folder for trial in (*one.counted, *one.repeated)]
+    return next((folder.name for folder in folders if folder.parent == plan.folder), "")
 
 
 def measured_points(values: dict[str, Experiment], name: str) -> dict[str, tuple[float, float]]:

@@ -28,7 +28,7 @@ from report.experiments import (
     unusual,
     words_for,
 )
-from report.figures import Budget, figures_of
+from report.figures import Budget, FigureGroup, figures_of
 from report.page import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
 from report.reader import Findings, Problem, Run, read_results
 from runFolder import write_whole
@@ -76,7 +76,6 @@ class Writer:
         self.place, self.found, self.experiments = place, found, experiments
         self.machines: dict[str, str] = {}
         self.anchors: dict[str, str] = {}
-        self.n_sections = len({run.system.paper_key for run in found.runs})
 
     def link(self, folder: Path) -> str:
         """Relative address of a folder."""
@@ -105,7 +104,10 @@ class Writer:
 
     def page(self, folders: list[Path], now: datetime.datetime) -> Page:
         found = self.found
-        sections = [s for key in papers() if (s := self.section(key))]
+        figures = {key: self.figures(key) for key in papers()}
+        budget = Budget([groups for groups in figures.values() if groups])
+        shown = {key: budget.taken(groups, key) for key, groups in figures.items()}
+        sections = [s for key in papers() if (s := self.section(key, shown[key]))]
         n_keys = len({one.key for one in self.experiments})
         others = sum(run.options["action"] != "train" for run in found.runs)
         parts = [f"{len(found.runs)} run folders", f"{n_keys} experiments"]
@@ -126,22 +128,24 @@ class Writer:
         link = self.link(one.folder) if one.folder.exists() else ""
         return Cell(self.name(one.folder), link), one.reason
 
-    def section(self, key: str) -> Section | None:
-        """The section of a system, or None if nothing of it was run."""
+    def runs_of(self, key: str) -> tuple[list[Experiment], list[Run]]:
+        """The experiments of a system, and its runs that measure gradients."""
+        others = [run for run in self.found.runs if run.options["action"] != "train"]
         own = [one for one in self.experiments if one.system.paper_key == key]
-        measured = [
-            run
-            for run in self.found.runs
-            if run.options["action"] != "train" and run.system.paper_key == key
-        ]
+        return own, [run for run in others if run.system.paper_key == key]
+
+    def figures(self, key: str) -> list[FigureGroup]:
+        """All that could be drawn of a system."""
+        groups = figures_of(*self.runs_of(key), self.found.plans)
+        return [group._replace(link=self.link(group.folder)) for group in groups]
+
+    def section(self, key: str, figures: list[FigureGroup]) -> Section | None:
+        """The section of a system, or None if nothing of it was run."""
+        own, measured = self.runs_of(key)
         if not own and not measured:
             return None
         sources: list[str] = []
         table = self.table(key, own, sources) if own else None
-        groups = figures_of(own, measured, self.found.plans)
-        figures = [group._replace(link=self.link(group.folder)) for group in groups]
-        budget = Budget(key, 1 / self.n_sections)
-        figures = [group._replace(shown=budget.take(group)) for group in figures]
         general = [row for row in paper_results() if (row.system, row.experiment) == (key, "all")]
         return Section(
             anchor=key,
