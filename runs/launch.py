@@ -10,6 +10,7 @@ nothing tries it again but --resume.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -248,8 +249,12 @@ def process_context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *sorted(LIBRARIES & sys.modules.keys())])
-    with contextlib.chdir(PROJECT_DIR):  # where the server looks for this program
-        forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is this process's alone
+    try:
+        with contextlib.chdir(PROJECT_DIR):  # where the server looks for this program
+            forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return context
 
 
@@ -348,19 +353,35 @@ def connect(address: str) -> Any:
         ) from None
     for name in ("distributed", "distributed.client"):  # errors are told in a sentence
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        client = Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
-    except Exception as error:  # from OSError to MemoryError, if a web server answers
-        raise RunError(
-            f"--scheduler {address} cannot be reached ({error}): start one by `dask scheduler`, "
-            "which prints its address"
-        ) from None
+    check_scheduler(address)
+    client = Client(address, set_as_default=False)
     try:
         check_workers(client, address)
     except RunError:
         client.close()
         raise
     return client
+
+
+def check_scheduler(address: str) -> None:
+    """Raise RunError unless a Dask scheduler answers; a client would wait for a web server."""
+    try:
+        kind = asyncio.run(asyncio.wait_for(who_answers(address), 2 * ANSWERS_WITHIN))
+        found = "" if kind == "Scheduler" else f"it is the address of a {kind}"
+    except Exception as error:  # from OSError to MemoryError, if a web server answers
+        found = str(error) or type(error).__name__
+    if found:
+        raise RunError(
+            f"--scheduler {address} cannot be reached ({found}): start one by `dask scheduler`, "
+            "which prints its address"
+        )
+
+
+async def who_answers(address: str) -> str:
+    from distributed import rpc
+
+    async with rpc(address, timeout=ANSWERS_WITHIN) as other:
+        return (await other.identity())["type"]
 
 
 def check_workers(client: Any, address: str) -> None:

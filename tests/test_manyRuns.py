@@ -11,9 +11,8 @@ import torch
 from test_commandLine import fails
 
 from errors import RunError
-from runFolder import read_checkpoint
-from runs import launch as workers
-from runs import many as manyRuns
+from runFolder import RunFolder, read_checkpoint
+from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, tables
 
 TINY = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2]
@@ -89,6 +88,18 @@ def test_a_dry_run_prints_commands_that_do_just_these_runs(tmp_path, capsys):
             assert torch.equal(weights, alone["weights"]["EP"][name])
 
 
+def test_the_published_words_are_spelt_out_before_they_are_split(by_jobs, capsys):
+    """So that -l, which stands behind another option here, is not taken for one of its values."""
+    file = sorted(group_in(by_jobs / "feedforward" / "1").glob("*/checkpoint.pt"))[0]
+    words = ["MNIST", "dense", "BrainProp", "--sweep", "test_batch_size", 64, 128, "-l", file]
+    commands.call(*words, "--dry-run")
+    evaluation = f"python main.py --action evaluate --load {file}"
+    lines = [f"{evaluation} --test_batch_size {size} --seed 0" for size in (64, 128)]
+    assert capsys.readouterr().out.splitlines() == lines
+    commands.call("MNIST", "dense", "BrainProp", "--dry-run", "-l", file)
+    assert capsys.readouterr().out == f"{evaluation}\n"
+
+
 def test_a_dry_run_of_a_single_command_is_that_command(capsys):
     commands.call("--preset", "deep-xor", "--dry-run", "--seed", 2)
     assert capsys.readouterr().out == "python main.py --preset deep-xor --seed 2\n"
@@ -97,6 +108,7 @@ def test_a_dry_run_of_a_single_command_is_that_command(capsys):
 WRONG = {
     "--trials 2 --jobs 0": "--jobs: '0' is not a whole number of at least 1",
     "--jobs 2": "--jobs is for many runs: add --trials N or --sweep OPTION V1 V2",
+    "--trials 1 --jobs 4": "--jobs is for many runs: add --trials N or --sweep OPTION V1 V2",
     "--trials 2 --backend ray": "invalid choice: 'ray'",
     "--trials 2 --backend dask": "--backend dask needs --scheduler ADDRESS",
     "--trials 2 --scheduler tcp://localhost:8786": "--scheduler is for --backend dask",
@@ -237,18 +249,61 @@ def test_evaluations_are_on_disk_a_row_for_each_network_of_a_checkpoint(by_jobs,
         assert float(row["test_error"]) == pytest.approx(last["test_error"])
 
 
+def test_an_evaluation_that_is_the_same_with_every_seed_is_refused(by_jobs, tmp_path, capfd):
+    from main import main
+
+    file = sorted(group_in(by_jobs / "energy-based" / "1").glob("*/checkpoint.pt"))[0]
+    line = f"--action evaluate --load {file} --trials 2 --results-dir {tmp_path}"
+    assert "--trials needs something that differs by seed" in fails(main, line, capfd)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_that_draws_its_first_states_is_not_refused(by_jobs, tmp_path):
+    file = sorted(group_in(by_jobs / "directed" / "1").glob("*/checkpoint.pt"))[0]
+    words = ["--action", "evaluate", "--load", file, "--trials", 2, "--results-dir", tmp_path]
+    commands.call(*words)
+    assert [row["status"] for row in summary_of(group_in(tmp_path))] == ["done"] * 2
+
+
+def test_the_summary_shows_the_epoch_that_validation_chose(tmp_path, capsys):
+    words = ["--dataset", "digits", "--training-method", "BrainProp", "--batch-size", 500]
+    words += ["--epochs", 3, "--patience", 2, "--sweep", "lr_tab", 0.1, 1]
+    commands.call(*words, "--results-dir", tmp_path)
+    folder = group_in(tmp_path)
+    for run, kept in (("lr_tab=0.1,seed=0", 3), ("lr_tab=1,seed=0", 2)):
+        stored = RunFolder(folder / run).read_arrays() | {"BrainProp_kept_epoch": np.array(kept)}
+        RunFolder(folder / run).write_arrays(stored)
+    capsys.readouterr()
+    commands.call("--resume", folder)  # nothing is missing: only the summary is written anew
+    rows = read_rows(folder / "summary.csv")
+    assert list(rows[0])[-3:] == ["seconds", "kept_epoch", "kept_test_error"]
+    assert [row["kept_epoch"] for row in rows] == ["3", "2"]
+    text = (folder / "summary.md").read_text()
+    assert "| test error | kept test error | kept epoch | best test error | best epoch |" in text
+    for row in rows:
+        metrics = read_rows(folder / row["run"] / "metrics.csv")
+        assert row["kept_test_error"] == metrics[int(row["kept_epoch"]) - 1]["test_error"]
+        assert f"| {float(row['kept_test_error']):.4g} | {row['kept_epoch']} |" in text
+
+
 # Failures and going on --------------------------------------------------------------------------
 
 
-def test_whatever_goes_wrong_in_a_run_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
-    import main
+def fails_for_seed_1(words, more, folder, directory):
+    """As `launch.run_one`, in the process of a run; training has no memory left for one seed."""
+    train = launch.ACTIONS["train"]
 
-    def fails_for_seed_1(args, argv):
+    def fails_or_trains(args, argv, place):
         if args.seed == 1:
             raise MemoryError("nothing left\nof it")
-        main.run_training(args, argv)
+        train(args, argv, place)
 
-    monkeypatch.setitem(main.ACTIONS, "train", fails_for_seed_1)
+    launch.ACTIONS["train"] = fails_or_trains
+    return launch.run_one(words, more, folder, directory)
+
+
+def test_whatever_goes_wrong_in_a_run_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "run_one", fails_for_seed_1)
     commands.call(*TINY, "--trials", 3, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
     statuses = [row["status"] for row in summary_of(folder)]
@@ -258,6 +313,23 @@ def test_whatever_goes_wrong_in_a_run_is_recorded_and_the_others_go_on(tmp_path,
     monkeypatch.undo()
     commands.call("--resume", folder)
     assert [row["status"] for row in summary_of(folder)] == ["done"] * 3
+
+
+def test_what_libraries_print_is_in_the_log_of_the_run(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(many, "run_one", prints_without_python)
+    commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
+    for log in group_in(tmp_path).glob("*/log.txt"):
+        assert log.read_text().endswith("out of C\n")
+    out, err = capfd.readouterr()
+    assert "out of C" not in out + err and not err
+
+
+def prints_without_python(words, more, folder, directory):
+    import os
+
+    status = launch.run_one(words, more, folder, directory)
+    os.write(2, b"out of C\n")
+    return status
 
 
 def test_values_that_no_run_accepts_fail_with_the_sentence_of_the_command_line(tmp_path, capfd):
@@ -276,21 +348,13 @@ def test_if_all_have_failed_the_program_has(tmp_path, capfd):
     assert "all 2 runs have failed" in fails(main, shlex.join(words), capfd)
 
 
-def counted_runs(monkeypatch):
-    """Let training write down the seeds it is started with."""
-    import main
-
-    seeds, train = [], main.ACTIONS["train"]
-
-    def counted(args, argv):
-        seeds.append(args.seed)
-        train(args, argv)
-
-    monkeypatch.setitem(main.ACTIONS, "train", counted)
-    return seeds
+def times_begun(folder):
+    """By run, how often its log says that it has begun."""
+    logs = folder.glob("*/log.txt")
+    return {log.parent.name: log.read_text().count("results in") for log in logs}
 
 
-def test_going_on_does_only_what_is_missing(tmp_path, monkeypatch):
+def test_going_on_does_only_what_is_missing(tmp_path):
     commands.call(*TINY, "--epochs", 2, "--trials", 4, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
     whole = summary_of(folder)
@@ -302,12 +366,12 @@ def test_going_on_does_only_what_is_missing(tmp_path, monkeypatch):
     (folder / "seed=2" / "checkpoint.pt.part").write_bytes(b"half")
     for path in (folder / "seed=3").iterdir():  # made, and nothing in it
         path.unlink()
-    seeds = counted_runs(monkeypatch)
     commands.call("--resume", f"{folder}/")
-    assert seeds == [1, 2, 3] and summary_of(folder) == whole
-    seeds.clear()
+    begun = times_begun(folder)
+    assert begun == {"seed=0": 1, "seed=1": 2, "seed=2": 2, "seed=3": 1}
+    assert summary_of(folder) == whole
     commands.call(f"--resume={folder}", "--quiet")
-    assert seeds == [] and summary_of(folder) == whole
+    assert times_begun(folder) == begun and summary_of(folder) == whole
 
 
 def test_many_runs_can_be_given_more_epochs(tmp_path):
@@ -329,7 +393,7 @@ def test_a_dry_run_of_what_is_missing(tmp_path, capsys):
 def test_a_damaged_plan_is_a_sentence(tmp_path, capfd):
     from main import main
 
-    (tmp_path / manyRuns.PLAN).write_text('[{"name": "seed=0", "val')
+    (tmp_path / many.PLAN).write_text('[{"name": "seed=0", "val')
     assert "cannot be read as a plan of runs" in fails(main, f"--resume {tmp_path}", capfd)
 
 
@@ -339,7 +403,7 @@ def test_two_programs_do_not_work_at_the_same_runs(tmp_path, capfd):
     commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
     capfd.readouterr()
-    with manyRuns.sole_program(folder):
+    with many.sole_program(folder):
         assert "another program is at work" in fails(main, f"--resume {folder}", capfd)
 
 
@@ -347,20 +411,20 @@ def test_a_run_waits_for_a_process_that_is_still_at_it(tmp_path):
     """Left behind by a killed program, as a worker of a cluster may be."""
     from threading import Timer
 
-    log = (tmp_path / workers.LOG).open("a")
-    assert workers.lock(log)
+    log = (tmp_path / launch.LOG).open("a")
+    assert launch.lock(log)
 
     def end():
-        (tmp_path / workers.STATUS).write_text("done")
+        (tmp_path / launch.STATUS).write_text("done")
         log.close()
 
     Timer(0.5, end).start()
-    assert workers.perform(lambda: pytest.fail("begun beside it"), tmp_path) == "done"
+    assert launch.perform(lambda: pytest.fail("begun beside it"), tmp_path) == "done"
 
 
 def test_the_last_column_of_a_failed_run_is_its_sentence(tmp_path):
     runs = [Run("seed=0", {"seed": "0"}, [])]
-    summary = manyRuns.Summary(tmp_path, runs)
+    summary = many.Summary(tmp_path, runs)
     summary.enter("seed=0", 'failed: a, "b"')
     summary.write()
     with (tmp_path / "summary.csv").open(newline="") as file:

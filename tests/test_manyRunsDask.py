@@ -2,14 +2,13 @@
 
 import builtins
 import contextlib
-import functools
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from threading import Thread
 
@@ -17,9 +16,9 @@ import commands
 import pytest
 from test_commandLine import fails
 from test_manyRuns import group_in, same_to_the_bit
-from test_manyRunsKilled import LONGER, outcomes_of, under_way, wait_until
+from test_manyRunsKilled import LONGER, under_way, wait_until
 
-from runs import launch as workers
+from runs import launch
 
 DASK = shutil.which("dask", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 RUNS = [*LONGER, "--backend", "dask", "--scheduler"]
@@ -43,7 +42,12 @@ class Cluster:
         command = [DASK, kind, "--scheduler-file", self.file, "--no-dashboard", *words]
         log = (self.place / f"{kind}-{len(self.processes)}.log").open("w")
         process = subprocess.Popen(
-            list(map(str, command)), cwd=self.place, stdout=log, stderr=log, start_new_session=True
+            list(map(str, command)),
+            cwd=self.place,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"},
         )
         self.processes.append(process)
         return process
@@ -88,12 +92,63 @@ def test_a_cluster_gives_the_same_to_the_bit(cluster, undisturbed, tmp_path, mon
     same_to_the_bit(group_in(tmp_path / "results"), undisturbed)
 
 
+def deadly():
+    """A call as `launch.sent_as_code` makes one, whose run `bad` kills its worker every time."""
+    root = str(commands.ROOT)
+
+    def call(name, folder):
+        import os
+        import signal
+        import sys
+        from pathlib import Path
+
+        if name == "bad":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sys.path.insert(0, root)
+        from runs.launch import perform
+
+        return perform(lambda: None, Path(folder))
+
+    return call
+
+
 @without_dask
 def test_a_run_that_kills_its_worker_fails_and_no_other_does(cluster, tmp_path):
-    tasks = {name: (str(tmp_path / name),) for name in ("a", "bad", "b", "c")}
-    with workers.connect(cluster.address) as client:
-        ended = outcomes_of(functools.partial(workers.on_cluster, client), tasks, tmp_path)
-    assert ended == dict.fromkeys(tasks, "done") | {"bad": workers.KILLED}
+    tasks = {name: (name, str(tmp_path / name)) for name in ("a", "bad", "b", "c")}
+    (tmp_path / "bad").mkdir()
+    with launch.connect(cluster.address) as client, launch.Cluster(client) as launcher:
+        ended = dict(launcher.results(deadly(), tasks, tmp_path))
+    killed = "failed: its workers were killed (out of memory?)"
+    assert ended == dict.fromkeys(tasks, "done") | {"bad": killed}
+    assert {launch.status_of(tmp_path / name) for name in ("a", "b", "c")} == {"done"}
+    assert launch.status_of(tmp_path / "bad") == killed
+
+
+@without_dask
+def test_what_a_worker_cannot_even_begin_is_a_failed_run(cluster, tmp_path):
+    def call(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    with launch.connect(cluster.address) as client, launch.Cluster(client) as launcher:
+        ended = dict(launcher.results(call, {"a": ("runs",)}, tmp_path))
+    assert ended == {"a": "failed: ModuleNotFoundError: No module named 'runs'"}
+
+
+@without_dask
+def test_a_killed_worker_costs_nothing_but_time(cluster, undisturbed, tmp_path):
+    """Dask lets another worker go on with its run."""
+
+    def kill():
+        wait_until(lambda: under_way(tmp_path))
+        with launch.connect(cluster.address) as client:
+            pids = client.run(os.getpid)
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+    thread = Thread(target=kill)
+    thread.start()
+    commands.call(*RUNS, cluster.address, "--results-dir", tmp_path)
+    thread.join()
+    same_to_the_bit(group_in(tmp_path), undisturbed)
 
 
 @without_dask
@@ -141,25 +196,6 @@ def test_ctrl_c_leaves_a_run_to_its_worker_and_going_on_waits_for_it(
 
 
 @without_dask
-def test_a_run_that_dask_gives_up_does_not_hang_the_program(cluster):
-    """joblib never hears of a task whose worker died four times."""
-
-    def call(name):
-        import os
-        import signal
-
-        if name == "bad":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return name, "done"
-
-    stop = workers.StopAll()
-    with workers.connect(cluster.address) as client:
-        with pytest.raises(workers.BrokenProcessPool):
-            list(workers.on_cluster(client, call, [("bad",)], stop))
-        assert list(workers.on_cluster(client, call, [("a",)], stop)) == [("a", "done")]
-
-
-@without_dask
 def test_workers_of_several_threads_and_none_at_all_are_sentences(
     own_cluster, tmp_path, capfd, monkeypatch
 ):
@@ -177,14 +213,25 @@ def test_workers_of_several_threads_and_none_at_all_are_sentences(
 
 @without_dask
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1", "post://somewhere:80"])
-def test_an_unreachable_scheduler_is_a_sentence_within_seconds(address, tmp_path, capfd):
+def test_an_unreachable_scheduler_is_a_sentence(address, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(launch, "ANSWERS_WITHIN", 0.5)
+    not_reached(address, tmp_path, capfd)
+
+
+@without_dask
+def test_what_listens_and_never_answers_is_not_waited_for(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(launch, "ANSWERS_WITHIN", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        not_reached(f"tcp://127.0.0.1:{server.getsockname()[1]}", tmp_path, capfd)
+
+
+def not_reached(address, place, capfd):
     from main import main
 
-    began = time.monotonic()
     line = f"--dataset digits --trials 2 --backend dask --scheduler {address}"
-    line += f" --results-dir {tmp_path}"
-    assert f"--scheduler {address} cannot be reached (" in fails(main, line, capfd)
-    assert time.monotonic() - began < 15 and list(tmp_path.iterdir()) == []
+    message = fails(main, f"{line} --results-dir {place}", capfd)
+    assert f"--scheduler {address} cannot be reached (" in message
+    assert list(place.iterdir()) == []
 
 
 def test_without_dask_the_command_to_install_it_is_said(tmp_path, monkeypatch, capfd):

@@ -10,6 +10,7 @@ from test_commandLine import fails
 from test_manyRuns import TINY, group_in, same_to_the_bit, summary_of
 
 from runFolder import read_checkpoint
+from runs import launch, many
 
 TRAINING = [*map(str, TINY), "--epochs", "2", "--trials", "4"]
 
@@ -80,22 +81,31 @@ def test_a_full_disk_is_a_sentence_for_every_run_and_going_on_mends_it(disk, und
     same_to_the_bit(folder, undisturbed)
 
 
-def removing(monkeypatch, seed, gone):
-    """Let the training of a seed begin by removing a folder."""
-    import main
+def without_its_folder(words, more, folder, directory):
+    """As `launch.run_one`, in the process of a run; seed 2 loses its folder when it begins."""
+    return without(lambda place: place, words, more, folder, directory)
 
-    def removes(args, argv):
-        if args.seed == seed:
-            shutil.rmtree(gone(args.folder))
-        main.run_training(args, argv)
 
-    monkeypatch.setitem(main.ACTIONS, "train", removes)
+def without_the_common_folder(words, more, folder, directory):
+    return without(lambda place: place.parent, words, more, folder, directory)
+
+
+def without(gone, words, more, folder, directory):
+    train = launch.ACTIONS["train"]
+
+    def removes(args, argv, place):
+        if args.seed == 2:
+            shutil.rmtree(gone(place))
+        train(args, argv, place)
+
+    launch.ACTIONS["train"] = removes
+    return launch.run_one(words, more, folder, directory)
 
 
 def test_a_run_whose_folder_is_removed_fails_and_is_done_by_going_on(
     undisturbed, tmp_path, monkeypatch
 ):
-    removing(monkeypatch, 2, lambda folder: folder)
+    monkeypatch.setattr(many, "run_one", without_its_folder)
     commands.call(*TRAINING, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
     statuses = [row["status"] for row in summary_of(folder)]
@@ -111,7 +121,7 @@ def test_if_the_common_folder_is_removed_the_program_ends_with_a_sentence(
 ):
     from main import main
 
-    removing(monkeypatch, 2, lambda folder: folder.parent)
+    monkeypatch.setattr(many, "run_one", without_the_common_folder)
     assert main([*TRAINING, "--results-dir", str(tmp_path)]) == 2
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "its folder was removed while the program ran" in err
@@ -120,8 +130,6 @@ def test_if_the_common_folder_is_removed_the_program_ends_with_a_sentence(
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no /dev/full")
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path):
-    from runs import launch as workers
-
-    (tmp_path / workers.LOG).symlink_to("/dev/full")
-    status = workers.perform(lambda: print("epoch 1"), tmp_path)
+    (tmp_path / launch.LOG).symlink_to("/dev/full")
+    status = launch.perform(lambda: print("epoch 1"), tmp_path)
     assert status == f"failed: cannot write in {tmp_path} (No space left on device)"

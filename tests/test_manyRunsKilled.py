@@ -1,7 +1,6 @@
 """Many runs under SIGKILL, SIGTERM and Ctrl-C, and many programs at once: nothing is lost."""
 
 import contextlib
-import functools
 import multiprocessing
 import os
 import random
@@ -9,21 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
+from threading import Thread
 
 import commands
 import pytest
 from test_manyRuns import group_in, same_to_the_bit, summary_of
 
+from errors import RunError
 from runFolder import createPath
-from runs import launch as workers
+from runs import launch
 from runs.many import PLAN
 
-LONGER = ["--preset", "wine_5layer_swni", "--T", 60, "--epochs", 4, "--trials", 4]
+LONGER = ["--dataset", "xor", "--network-type", "SW_no_intra", "--size_tab", 1, 8, 8, 8, 2]
+LONGER += ["--T", 60, "--batch-size", 1, "--epochs", 10, "--trials", 4]
+KILLED = "failed: killed by signal 9 (out of memory?)"
+in_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(start, tmp_path_factory):
     results = tmp_path_factory.mktemp("undisturbed")
     commands.call(*LONGER, "--results-dir", results)
     return group_in(results)
@@ -38,14 +43,16 @@ def quiet_main(words):
 
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    os._exit(main([str(word) for word in words]))  # multiprocessing's way out waits for loky's
+    sys.exit(main([str(word) for word in words]))
 
 
 @pytest.fixture(scope="module")
 def start():
     """Start the program in milliseconds, as a process of its own."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["main", "matplotlib.figure", "matplotlib.backends.backend_pdf"])
+    figures = ["matplotlib.figure", "matplotlib.backends.backend_pdf"]
+    context.set_forkserver_preload(["main", "pytest", "sklearn.datasets", *figures])
+    forkserver.ensure_running()
 
     def started(target, *args):
         process = context.Process(target=target, args=args)
@@ -55,47 +62,10 @@ def start():
     return started
 
 
-def test_killed_ten_times_it_ends_as_if_undisturbed(undisturbed, start, tmp_path):
-    first = [*LONGER, "--results-dir", tmp_path]
-    began = time.monotonic()
-    whole = start(quiet_main, [*LONGER, "--results-dir", tmp_path / "timed"])
-    whole.join()
-    seconds = time.monotonic() - began
-    dice = random.Random(20)
-    for _ in range(10):
-        process = start(quiet_main, go_on(tmp_path) or first)
-        process.join(dice.uniform(0, seconds / 4))
-        process.kill()
-        process.join()
-    last = start(quiet_main, go_on(tmp_path) or first)
-    last.join()
-    assert whole.exitcode == last.exitcode == 0
-    folder = Path(go_on(tmp_path)[1])
-    same_to_the_bit(folder, undisturbed)
-    assert {"trials.png", "summary.md"} <= {path.name for path in folder.iterdir()}
-
-
 def go_on(results):
     """The words that go on with the runs below a folder; none if no plan was written yet."""
     plans = sorted(results.glob(f"ep_*/*/Runs-*/{PLAN}"))
     return ["--resume", plans[-1].parent] if plans else []
-
-
-def children(pid):
-    """Processes of joblib's pool that a process has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"popen_loky" in (stat.parent / "cmdline").read_bytes():
-                found.append(int(stat.parent.name))
-    return found
-
-
-def alive(pid):
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def wait_until(true, running=None, seconds=90):
@@ -107,32 +77,89 @@ def wait_until(true, running=None, seconds=90):
 
 
 def under_way(results, name="checkpoint.pt"):
-    """A run has begun, and is not done."""
+    """Of the runs below a folder that have begun and are not done, the files of this name."""
     return [
         path
         for path in results.glob(f"*/*/Runs-*/*/{name}")
-        if workers.status_of(path.parent).startswith("running")
+        if launch.status_of(path.parent).startswith("running")
     ]
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_a_killed_worker_costs_nothing_but_time(undisturbed, start, tmp_path):
-    running = start(quiet_main, [*LONGER, "--jobs", 2, "--results-dir", tmp_path])
-    wait_until(lambda: under_way(tmp_path))
-    os.kill(children(running.pid)[0], signal.SIGKILL)
-    running.join()
-    assert running.exitcode == 0
-    same_to_the_bit(group_in(tmp_path), undisturbed)
+def processes_below(pid):
+    """Those that a process has started, and those that they have."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent, *_ = stat.read_text().rpartition(")")[2].split()
+            if state != "Z":
+                parents[int(stat.parent.name)] = int(parent)
+    found, new = set(), {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new}
+        found |= new
+    return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def kill_a_run_after(seconds, results):
+    """Kill the process of a run of this program, some time after it has begun."""
+
+    def kill():
+        wait_until(lambda: under_way(results, "status.txt"))
+        time.sleep(seconds)
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    thread = Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def test_killed_ten_times_it_ends_as_if_undisturbed(undisturbed, start, tmp_path):
+    """Three times the program with its runs, seven times a run, which is then marked as failed."""
+    first, dice, marked = [*LONGER, "--results-dir", tmp_path], random.Random(20), 0
+    for _ in range(3):
+        program = start(quiet_main, go_on(tmp_path) or first)
+        wait_until(lambda: under_way(tmp_path, "status.txt"))
+        time.sleep(dice.uniform(0, 0.5))
+        program.kill()
+        program.join()
+    folder = go_on(tmp_path)[1]
+    for _ in range(7):
+        thread = kill_a_run_after(dice.uniform(0, 0.3), tmp_path)
+        commands.call("--resume", folder)
+        thread.join()
+        marked += sum(row["status"] == KILLED for row in summary_of(folder))
+        (folder / "seed=3" / "status.txt").unlink(missing_ok=True)  # so that there is one to kill
+        for name in ("checkpoint.pt", "metrics.csv", "results.npz"):
+            (folder / "seed=3" / name).unlink(missing_ok=True)
+    commands.call("--resume", folder)
+    assert marked
+    same_to_the_bit(folder, undisturbed)
+    assert {"trials.png", "summary.md"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_killed_run_has_failed_and_no_other_has(undisturbed, tmp_path):
+    thread = kill_a_run_after(0.1, tmp_path)
+    commands.call(*LONGER, "--results-dir", tmp_path)
+    thread.join()
+    folder = group_in(tmp_path)
+    assert [row["status"] for row in summary_of(folder)] == [KILLED, "done", "done", "done"]
+    assert (folder / "seed=0" / "status.txt").read_text() == KILLED
+    assert "1 run(s) failed." in (folder / "summary.md").read_text()
+    commands.call("--resume", folder)
+    same_to_the_bit(folder, undisturbed)
+
+
+@in_proc
 def test_killed_with_two_jobs_it_leaves_no_process_and_goes_on(undisturbed, start, tmp_path):
     running = start(quiet_main, [*LONGER, "--jobs", 2, "--results-dir", tmp_path])
     wait_until(lambda: under_way(tmp_path))
-    pool = children(running.pid)
+    left = processes_below(running.pid)
     running.kill()
     running.join()
-    wait_until(lambda: not any(map(alive, pool)), seconds=20)
+    assert len(left) >= 3  # two runs, and what they are forked from
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), seconds=20)
+    assert under_way(tmp_path)
     commands.call("--resume", group_in(tmp_path))
     same_to_the_bit(group_in(tmp_path), undisturbed)
 
@@ -150,9 +177,11 @@ def test_ctrl_c_saves_the_runs_under_way_and_says_how_to_go_on(undisturbed, tmp_
     os.killpg(running.pid, signal.SIGINT)
     _, err = running.communicate(timeout=60)
     folder = group_in(tmp_path)
-    assert running.returncode == 130 and "Traceback" not in err
+    assert running.returncode == 130
     assert err == f"stopped; go on with: python main.py --resume {folder} --jobs 2\n"
-    assert "stopped after epoch" not in (folder / "summary.csv").read_text()
+    saved = [path.parent / launch.LOG for path in under_way(tmp_path)]
+    assert saved and not any("Traceback" in log.read_text() for log in saved)
+    assert "failed" not in (folder / "summary.csv").read_text()
     commands.call("--resume", folder)
     same_to_the_bit(folder, undisturbed)
 
@@ -167,63 +196,63 @@ def test_sigterm_with_one_job_is_the_same(undisturbed, start, tmp_path):
     same_to_the_bit(group_in(tmp_path), undisturbed)
 
 
-# One process of a pool --------------------------------------------------------------------------
+# One process ------------------------------------------------------------------------------------
 
 
-def deadly():
-    """A call as workers.sent_as_code makes one, whose run `bad` kills its process every time."""
-    tests = str(Path(__file__).parent.parent)
+def deadly(name, folder):
+    """A call as `launch.run_one` is one, of runs that end their process in several ways."""
 
-    def call(name, folder):
-        import os
-        import signal
-        import sys
-        import time
-        from pathlib import Path
+    def action():
+        print("begun", flush=True)
+        if name == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if name == "silent":
+            os._exit(3)
+        if name == "bad":
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.path.insert(0, tests)
-        from runs.launch import perform
-
-        def action():
-            print("begun")
-            if name == "bad":
-                os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(0.2)
-
-        return name, perform(action, Path(folder))
-
-    return call
-
-
-def outcomes_of(hand_out, tasks, folder):
-    with workers.StopAll() as stop:
-        results = workers.results_of(hand_out, deadly(), tasks, folder, stop)
-        return dict(results)
+    return launch.perform(action, Path(folder))
 
 
 def test_a_run_that_kills_its_process_fails_and_no_other_does(tmp_path):
-    tasks = {name: (str(tmp_path / name),) for name in ("a", "bad", "b", "c")}
-    hand_out = functools.partial(workers.on_this_machine, 2, iter(()))
-    ended = outcomes_of(hand_out, tasks, tmp_path)
-    assert set(ended) == set(tasks)
+    names = ("a", "bad", "b", "segfault", "c", "silent")
+    tasks = {name: (name, str(tmp_path / name)) for name in names}
+    with launch.Processes(2) as launcher:
+        ended = dict(launcher.results(deadly, tasks, tmp_path))
+    expected = dict.fromkeys(names, "done") | {
+        "bad": KILLED,
+        "segfault": "failed: killed by signal 11 (Segmentation fault)",
+        "silent": "failed: its process has ended without a word (exit status 3)",
+    }
+    assert ended == expected
     for name, status in ended.items():
-        expected = workers.KILLED if name == "bad" else "done"
-        assert status == workers.status_of(tmp_path / name) == expected
-        begun = (tmp_path / name / workers.LOG).read_text().count("begun")
-        assert begun == 2 if name == "bad" else begun <= 3
+        assert launch.status_of(tmp_path / name) == status
+        assert (tmp_path / name / launch.LOG).read_text().count("begun") == 1
 
 
-def test_processes_that_never_begin_end_the_program_with_a_sentence(tmp_path):
-    from concurrent.futures.process import BrokenProcessPool
+def test_a_run_that_is_told_to_stop_from_outside_stops_them_all(tmp_path):
+    tasks = {name: (name, str(tmp_path / name)) for name in ("a", "b", "c")}
+    with launch.Processes(1) as launcher:
+        ended = dict(launcher.results(ended_by_sigterm, tasks, tmp_path))
+    assert ended == {} and launcher.signal_number == signal.SIGTERM
+    assert launch.status_of(tmp_path / "a") == "running 1" and not (tmp_path / "b").exists()
 
-    from errors import RunError
 
-    def broken(call, tasks, stop):
-        raise BrokenProcessPool
-        yield
+def ended_by_sigterm(name, folder):
+    return launch.perform(lambda: os.kill(os.getpid(), signal.SIGTERM), Path(folder))
 
-    with pytest.raises(RunError, match="killed before they begin a run"):
-        outcomes_of(broken, {"a": (str(tmp_path / "a"),)}, tmp_path)
+
+def test_processes_that_cannot_be_started_end_the_program_with_a_sentence(tmp_path, monkeypatch):
+    context = launch.process_context()
+
+    def no_more(process):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(context.Process, "start", no_more)
+    tasks = {"a": ("a", str(tmp_path / "a"))}
+    sentence = r"cannot start a process for a run \(.* unavailable\): --resume does what is missing"
+    with launch.Processes(2) as launcher, pytest.raises(RunError, match=sentence):
+        list(launcher.results(deadly, tasks, tmp_path))
 
 
 # Many programs at once --------------------------------------------------------------------------
@@ -245,12 +274,12 @@ def test_twenty_programs_at_once_take_twenty_folders(start, tmp_path):
 
 
 def test_programs_started_at_once_keep_their_runs_apart(start, tmp_path):
-    words = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2, "--trials", 2]
-    words += ["--batch-size", 500, "--results-dir", tmp_path]
-    processes = [start(quiet_main, [*words, "--seed", 10 * k]) for k in range(4)]
+    words = ["--dataset", "xor", "--size_tab", 1, 8, 2, "--T", 5, "--Kmax", 2, "--trials", 2]
+    words += ["--results-dir", tmp_path]
+    processes = [start(quiet_main, [*words, "--seed", 10 * k]) for k in range(3)]
     for process in processes:
         process.join()
-    assert [process.exitcode for process in processes] == [0] * 4
+    assert [process.exitcode for process in processes] == [0] * 3
     folders = sorted(tmp_path.glob("*/*/Runs-*"))
     seeds = [[int(row["seed"]) for row in summary_of(folder)] for folder in folders]
-    assert sorted(seeds) == [[10 * k, 10 * k + 1] for k in range(4)]
+    assert sorted(seeds) == [[10 * k, 10 * k + 1] for k in range(3)]
