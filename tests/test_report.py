@@ -16,10 +16,9 @@ import commands
 import numpy as np
 import pytest
 
-from commandLine import fit_to_data, parse, recorded_options
+from commandLine import fitted, parse, recorded_options
 from errors import RunError
-from options import build_parser
-from report.experiments import experiments_of, options_of_presets
+from report.experiments import Sizes, experiments_of, options_of_presets
 from report.figures import MOST_DRAWINGS, Drawing, figures_of, svg_of
 from report.reader import read_results
 from report.tables import write_report
@@ -38,7 +37,7 @@ def options_for(words: str):
     """What a run with these words records."""
     args = parse(words.split())
     if args.network_type:
-        fit_to_data(build_parser(), args, (args.size_tab[-1],), args.size_tab[0])
+        args = fitted(args, Sizes((args.size_tab[-1],), args.size_tab[0]))
     return recorded_options(args)
 
 
