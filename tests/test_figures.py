@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 import plotFunctions
 from runFolder import METRICS, RunFolder
 
+pytestmark = pytest.mark.figures
+
 
 def make_folder(place, errors, arrays=None, validation=None):
     """A folder of a training: the test errors by method; the training errors are half of them."""
