@@ -91,7 +91,7 @@ def number_of(path: Path, kind: str) -> int:
 
 
 def createHyperparameterfile(
-    path: Path, title: str, options: dict[str, Any], command: list[str]
+    path: Path, title: str, options: dict[str, Any], command: list[str], system: str = ""
 ) -> None:
     """Write hyperparameters.txt (for people) and hyperparameters.json (`--config` re-runs it).
 
@@ -100,24 +100,22 @@ def createHyperparameterfile(
         title: first line of the text, what the run is.
         options: every option with its value, unrounded.
         command: the words of the command line, without the interpreter.
+        system: which of the systems the run is of, such as "energy-based".
     """
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    versions["numpy"] = np.__version__
     about = {
         "command": shlex.join(["python", *command]),
         "commit": source_commit(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     lines = [title, ""]
     lines += [f"- {name}: {readable(value)}" for name, value in options.items()]
-    lines += ["", *(f"- {name} version: {v}" for name, v in about.pop("versions").items())]
+    lines += ["", *(f"- {name} version: {v}" for name, v in versions.items())]
     lines += [f"- {name}: {value}" for name, value in about.items()]
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    record = {"title": title, "options": options, "versions": versions | {"numpy": np.__version__}}
+    record = {"title": title, "system": system, "action": options.get("action", "")}
+    record |= {"options": options, "versions": versions}
     write_whole(path / "hyperparameters.txt", ("\n".join(lines) + "\n").encode())
     write_whole(path / "hyperparameters.json", json.dumps(record | about, indent=2).encode())
 

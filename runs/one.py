@@ -241,7 +241,9 @@ def new_run(
             createPath(args.results_dir, args.system.folder_name(args), device_name(args))
         )
     title = f"{title}, {args.system.name} network, {args.dataset}"
-    createHyperparameterfile(run.path, title, recorded_options(args), ["main.py", *argv])
+    createHyperparameterfile(
+        run.path, title, recorded_options(args), ["main.py", *argv], args.system.name
+    )
     run.copy_plotting()
     return run
 

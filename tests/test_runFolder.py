@@ -52,6 +52,7 @@ def test_the_record_says_what_was_run_unrounded(folder):
     record = json.loads((folder / "hyperparameters.json").read_text())
     assert text.startswith("EP training, energy-based network, digits\n")
     assert f"- beta: {1 / 3}\n" in text and "- size_tab: 10 16 64\n" in text
+    assert (record["system"], record["action"]) == ("energy-based", "train")
     assert record["options"]["beta"] == 1 / 3 and record["options"]["seed"] == 0
     for word in (
         "torch version",
