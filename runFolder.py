@@ -19,8 +19,9 @@ import shlex
 import subprocess
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from errors import RunError
 
 FORMAT = 2  # of checkpoint.pt; a reader refuses what it does not know
 PLAN = "runs.json"  # of a folder of many runs
+LOCK = "lock"  # of a run that is being trained; names the process
 METRICS = ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
 PROJECT_DIR = Path(__file__).resolve().parent
 
@@ -42,12 +44,16 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        why = f"cannot write {path} ({error.strerror or error})"
-        if not path.parent.is_dir():
-            raise RunError(f"{why}: its folder was removed while the program ran") from error
-        raise RunError(
-            f"{why}: what was written before is intact; make room or choose another --results-dir"
-        ) from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    why = f"cannot write {path} ({error.strerror or error})"
+    if not path.parent.is_dir():
+        return RunError(f"{why}: its folder was removed while the program ran")
+    return RunError(
+        f"{why}: what was written before is intact; make room or choose another --results-dir"
+    )
 
 
 def write_rows(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
@@ -137,6 +143,63 @@ def source_commit() -> str:
     if commit.returncode or not commit.stdout.strip():
         return "unknown"
     return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+# One process at a time ---------------------------------------------------------------------------
+
+
+def lock(file: IO, wait: bool = True) -> bool:
+    """Lock an open file until it is closed or this process ends; return whether it was free."""
+    try:
+        import fcntl  # not on Windows, where nothing is locked
+
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # a file system without locks
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def sole_process(folder: Path) -> Iterator[None]:
+    """Keep other processes from training the run in this folder, for as long as this one does.
+
+    The system takes the lock from a process that has ended, however it did.
+
+    Raises:
+        RunError: one is at it, or the folder cannot be written.
+    """
+    path = folder / LOCK
+    try:
+        file = locked(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with file:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # the folder may be gone
+                path.unlink()
+
+
+def locked(path: Path) -> BinaryIO:
+    """The file of this name, locked, with the number of this process in it."""
+    while True:
+        file = path.open("ab+", buffering=0)
+        if not lock(file, wait=False):
+            file.seek(0)
+            owner = file.read().decode() or "another"
+            file.close()
+            raise RunError(f"process {owner} is at work in {path.parent}: wait until it has ended")
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break
+        file.close()  # its owner has removed it since it was opened
+    with contextlib.suppress(OSError):  # of a full disk the next file speaks
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {platform.node()}".encode())
+    return file
 
 
 class RunFolder:

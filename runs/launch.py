@@ -30,7 +30,7 @@ from typing import Any, TextIO
 from commandLine import parse
 from errors import RunError, Stopped, UserError
 from netFunctions import StopRequest
-from runFolder import PROJECT_DIR, write_whole
+from runFolder import PROJECT_DIR, lock, write_whole
 from runs.one import ACTIONS, prepare
 
 LOG = "log.txt"
@@ -136,19 +136,6 @@ def ending_of(action: Callable[[], None], log: TextIO) -> str:
         traceback.print_exc(file=log)
         reason = f"{type(error).__name__}: {error}"
     return f"{FAILED}: {reason.removeprefix('main.py: error: ').splitlines()[0]}"
-
-
-def lock(file: TextIO, wait: bool = True) -> bool:
-    """Lock an open file until it is closed or this process ends; return whether it was free."""
-    try:
-        import fcntl  # not on Windows, where nothing is locked
-
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):  # a file system without locks
-        return True
-    return True
 
 
 # Handing out ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from commandLine import Settings, expanded, is_many, parse, typed_options
 from errors import RunError, Stopped
 from options import option_name
-from runFolder import PLAN, RunFolder, createPath, read_options, write_rows, write_whole
+from runFolder import PLAN, RunFolder, createPath, lock, read_options, write_rows, write_whole
 from runs.launch import (
     DONE,
     FAILED,
@@ -37,7 +37,6 @@ from runs.launch import (
     Launcher,
     Processes,
     connect,
-    lock,
     run_one,
     sent_as_code,
     status_of,

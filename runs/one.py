@@ -7,6 +7,7 @@ ACTIONS[args.action](args, argv)  # an action's third argument: its folder, of o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -42,7 +43,14 @@ from netFunctions import Particles, are_states, epoch_order, evaluate, number, t
 from networks.base import Schedule
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
 from report.tables import write_report
-from runFolder import RunFolder, Scalars, createHyperparameterfile, createPath, read_checkpoint
+from runFolder import (
+    RunFolder,
+    Scalars,
+    createHyperparameterfile,
+    createPath,
+    read_checkpoint,
+    sole_process,
+)
 from systems.base import System
 from torchrun import first_of_all, launched, local_rank
 
@@ -124,7 +132,6 @@ def with_threads(args: Settings, data: Dataset) -> Settings:
 
 
 def run_training(args: Settings, argv: list[str], place: Path | None = None) -> None:
-    checkpoint = RunFolder(args.resume).last_checkpoint() if args.resume else None
     args, data = load_data(args)
     nets = {method: build_network(args, data) for method in methods_of(args)}
     team = form_team(device_of(args))
@@ -137,12 +144,21 @@ def run_training(args: Settings, argv: list[str], place: Path | None = None) -> 
         join(net, team)
     if args.resume:
         run = RunFolder(args.resume)
-        if checkpoint is None:  # begun again, by what is recorded: it may have been killed earlier
-            run.copy_plotting()
     else:
         title = f"{' and '.join(nets)} training"
         run = RunFolder(team.first_path(lambda: new_run(args, argv, title, place).path))
-    options, draws = recorded_options(args), place is None and not team.rank
+    with contextlib.nullcontext() if team.rank else sole_process(run.path):
+        train_in(run, nets, data, args, team, draws=place is None and not team.rank)
+
+
+def train_in(
+    run: RunFolder, nets: dict, data: Dataset, args: Settings, team: Team, draws: bool
+) -> None:
+    """Begin the training that a folder is for, or go on with it."""
+    checkpoint = run.last_checkpoint() if args.resume else None
+    if args.resume and checkpoint is None and not team.rank:  # killed early: it begins again
+        run.copy_plotting()
+    options = recorded_options(args)
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))

@@ -11,7 +11,7 @@ import torch
 from test_commandLine import fails
 
 from errors import RunError
-from runFolder import RunFolder, read_checkpoint
+from runFolder import RunFolder, lock, read_checkpoint
 from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, tables
 
@@ -412,7 +412,7 @@ def test_a_run_waits_for_a_process_that_is_still_at_it(tmp_path):
     from threading import Timer
 
     log = (tmp_path / launch.LOG).open("a")
-    assert launch.lock(log)
+    assert lock(log)
 
     def end():
         (tmp_path / launch.STATUS).write_text("done")

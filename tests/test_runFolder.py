@@ -21,7 +21,14 @@ from test_commandLine import fails
 from errors import RunError
 from main import main
 from netFunctions import Progress
-from runFolder import RunFolder, createPath, patterns, read_checkpoint, write_whole
+from runFolder import (
+    RunFolder,
+    createPath,
+    patterns,
+    read_checkpoint,
+    sole_process,
+    write_whole,
+)
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +292,39 @@ def test_a_hostile_pickle_is_one_sentence(tmp_path, capfd):
         with warnings.catch_warnings(record=True) as warned, refused:
             read_checkpoint(tmp_path / f"{name}.pt")
         assert not warned and not capfd.readouterr().out
+
+
+def test_of_many_processes_at_once_one_has_the_folder(tmp_path):
+    """Also while the lock is removed and made anew all the time."""
+    code = """if True:
+        import sys, pathlib
+        from errors import RunError
+        from runFolder import sole_process
+        folder, taken = pathlib.Path(sys.argv[1]), 0
+        while taken < 50:
+            try:
+                with sole_process(folder):
+                    (folder / "mine").mkdir()  # fails if another one is inside
+                    (folder / "mine").rmdir()
+                    taken += 1
+            except RunError as error:
+                assert "is at work in" in str(error), error
+    """
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=commands.ROOT)
+        for _ in range(3)
+    ]
+    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_not_in_the_way_of_what_is_said_of_a_bad_place(tmp_path):
+    for place in (tmp_path / "removed", tmp_path / "file"):
+        (tmp_path / "file").write_text("no folder")
+        with pytest.raises(RunError, match="cannot write .*lock"), sole_process(place):
+            pytest.fail("taken")
+    with sole_process(tmp_path):
+        shutil.rmtree(tmp_path)  # what writes next will say so
 
 
 def test_metrics_are_written_whole(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -137,14 +138,19 @@ def start_and_wait(results, rows: int) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("rows", [0, 3])
-def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path):
+def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path, capfd):
+    """Beside the running process it is refused; the lock that a dead one leaves is taken over."""
     process = start_and_wait(tmp_path, rows)
+    folder = commands.only_run(tmp_path)
+    message = fails(main, f"--resume {folder}", capfd)
+    assert f"process {process.pid} on {platform.node()} is at work in {folder}" in message
     process.kill()
     process.wait()
-    folder = commands.only_run(tmp_path)
+    assert str(process.pid) in (folder / "lock").read_text()
     assert len(comparable(folder)[0]) < 6, "it was over before it was killed"
     commands.run("--resume", folder)
     assert_equal_runs(undisturbed, folder)
+    assert not (folder / "lock").exists()
 
 
 @pytest.mark.parametrize("left", ["", "metrics.csv results.npz"])
