@@ -21,12 +21,12 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
-
-import numpy as np
-import torch
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from errors import RunError
+
+if TYPE_CHECKING:  # the command line needs this module: numpy and torch are loaded where used
+    import numpy as np
 
 FORMAT = 2  # of checkpoint.pt; a reader refuses what it does not know
 PLAN = "runs.json"  # of a folder of many runs
@@ -108,6 +108,9 @@ def createHyperparameterfile(
         command: the words of the command line, without the interpreter.
         system: which of the systems the run is of, such as "energy-based".
     """
+    import numpy as np
+    import torch
+
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     versions["numpy"] = np.__version__
     about = {
@@ -224,6 +227,8 @@ class RunFolder:
 
     def write_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """Write results.npz, the arrays behind the figures."""
+        import numpy as np
+
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_whole(self.path / "results.npz", buffer.getvalue())
@@ -233,6 +238,8 @@ class RunFolder:
         path = self.path / "results.npz"
         if not path.exists():
             return {}
+        import numpy as np
+
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
 
@@ -252,6 +259,8 @@ class RunFolder:
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Write checkpoint.pt: tensors and plain values only."""
+        import torch
+
         buffer = io.BytesIO()
         torch.save({"format": FORMAT, **state}, buffer)
         write_whole(self.path / "checkpoint.pt", buffer.getvalue())

@@ -294,6 +294,14 @@ def test_a_hostile_pickle_is_one_sentence(tmp_path, capfd):
         assert not warned and not capfd.readouterr().out
 
 
+def test_the_command_line_can_read_a_record_without_waiting_for_torch():
+    code = "import sys, runFolder; print({'numpy', 'torch'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=commands.ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
+
+
 def test_of_many_processes_at_once_one_has_the_folder(tmp_path):
     """Also while the lock is removed and made anew all the time."""
     code = """if True:
