@@ -10,12 +10,15 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    import commands
+
     import parallel
     from main import main
 
     take_leave, parallel.part = parallel.part, lambda: None  # the next command needs the others
-    for line in json.loads(sys.argv[1]):
-        status = main(shlex.split(line))
-        if status:
-            sys.exit(status)
+    with commands.drawing(False):
+        for line in json.loads(sys.argv[1]):
+            status = main(shlex.split(line))
+            if status:
+                sys.exit(status)
     take_leave()
