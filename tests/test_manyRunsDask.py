@@ -15,7 +15,7 @@ from threading import Thread
 import commands
 import pytest
 from test_commandLine import fails
-from test_manyRuns import group_in, same_to_the_bit
+from test_manyRuns import group_in, same_to_the_bit, times_begun
 from test_manyRunsKilled import LONGER, under_way, wait_until
 
 from runs import launch
@@ -138,17 +138,20 @@ def test_what_a_worker_cannot_even_begin_is_a_failed_run(cluster, tmp_path):
 def test_a_killed_worker_costs_nothing_but_time(cluster, undisturbed, tmp_path):
     """Dask lets another worker go on with its run."""
 
+    with launch.connect(cluster.address) as client:
+        pids = client.run(os.getpid)
+
     def kill():
         wait_until(lambda: under_way(tmp_path))
-        with launch.connect(cluster.address) as client:
-            pids = client.run(os.getpid)
-            os.kill(next(iter(pids.values())), signal.SIGKILL)
+        os.kill(min(pids.values()), signal.SIGKILL)
 
     thread = Thread(target=kill)
     thread.start()
     commands.call(*RUNS, cluster.address, "--results-dir", tmp_path)
     thread.join()
-    same_to_the_bit(group_in(tmp_path), undisturbed)
+    folder = group_in(tmp_path)
+    assert sorted(times_begun(folder).values()) == [1, 1, 1, 2]
+    same_to_the_bit(folder, undisturbed)
 
 
 @without_dask
@@ -201,7 +204,7 @@ def test_workers_of_several_threads_and_none_at_all_are_sentences(
 ):
     from main import main
 
-    monkeypatch.setattr(workers, "WORKERS_WITHIN", 1.0)
+    monkeypatch.setattr(launch, "WORKERS_WITHIN", 1.0)
     line = f"--dataset digits --trials 2 --backend dask --scheduler {own_cluster.address}"
     line += f" --results-dir {tmp_path / 'results'}"
     assert "has no workers: start some by `dask worker tcp://" in fails(main, line, capfd)
