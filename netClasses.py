@@ -30,7 +30,7 @@ class Activation(NamedTuple):
 
     Gain and shift can be moved into what a layer receives, once per phase, so that a step only
     evaluates `shape`. `times_slope(signal, v, rho(v))` is signal * rho'(v) / gain.
-    `bend(rho(v))` is rho''(v) / rho'(v), None where that is 0, and |rho''| is nowhere above `sharp`.
+    `bend(rho(v))` is rho''(v) / rho'(v), None where that is 0; |rho''| is nowhere above `sharp`.
     """
 
     shape: Callable[[torch.Tensor], torch.Tensor]
@@ -419,7 +419,8 @@ class LayeredNetwork(EquilibriumNetwork):
 
     @property
     def relaxing(self) -> Relaxing:
-        return Relaxing(omega=1.3 if self.n_layers < 3 else 1.5)
+        n = len(self.layer_names)
+        return Relaxing(omega=1.2 if n < 3 else 1.5, nudged_sweeps=(2 * n, 2 * n))
 
     def seen(self, drive, s, i):
         return self.signal(s[i])

@@ -1,10 +1,10 @@
 """How an equilibrium is found: by the published steps, or by sweeps that go straight to it.
 
-    free = SOLVERS["relax"](net, drive, net.initHidden(drive), limit=100)
-    nudged = SOLVERS["step"](net, drive, free.state, limit=12, target=target, beta=0.5)
+    free = SOLVERS["relax"](net, drive, net.initHidden(drive), Search(100))
+    nudged = SOLVERS["step"](net, drive, free.state, Search(12), target, beta=0.5)
 
-Both solvers take (net, drive, state, limit, tol, target, beta, omega) and return a `Solution`. What
-`relax` asks of a network is listed in `EquilibriumNetwork`; it never asks which network it is.
+Every solver takes (net, drive, state, search, target, beta) and returns a `Solution`. What `relax`
+asks of a network is listed in `EquilibriumNetwork`; it never asks which network it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 LOOK_EVERY = 2  # sweeps between two looks at what has come to rest
 READ_EVERY = 6  # sweeps between two times that the program waits for a GPU to say what it saw
-PLAIN_SWEEPS = 2  # the first sweeps are not over-relaxed: far from rest that leads astray
+FIRST_LOOK = 4  # sweeps before it can pay to look
+PLAIN_SWEEPS = 1  # the first is not over-relaxed: far from rest that leads astray
 SHRINK_FROM = 64  # samples; in a smaller batch those at rest stay, as a smaller product gains less
 SHRINK_BY = 0.25  # share of the batch that must be at rest before it leaves
 
@@ -28,13 +29,28 @@ class Relaxing(NamedTuple):
 
     omega: over-relaxation, in (0, 2). tol: a sample is at rest when no unit of it is further than
     this from what its neighbours ask of it (times |beta| in a nudged phase). max_sweeps: of a free
-    phase. nudged: the solver of the nudged phase, which takes Kmax steps, or at most Kmax sweeps.
+    phase. nudged: the solver of the nudged phase. nudged_sweeps: if that is "relax", the least and
+    the most sweeps it takes; (n, n) are n sweeps, rest or not.
     """
 
     omega: float = 1.0
     tol: float = 1e-3
     max_sweeps: int = 100
     nudged: str = "relax"
+    nudged_sweeps: tuple[int, int] = (10, 100)
+
+
+class Search(NamedTuple):
+    """How long and how well to search.
+
+    limit: steps, or most sweeps. tol: None: steps until the limit, sweeps until the network's own.
+    omega: None: the network's own. least: sweeps before a sample can be taken to be at rest.
+    """
+
+    limit: int
+    tol: float | None = None
+    omega: float | None = None
+    least: int = FIRST_LOOK
 
 
 class Solution(NamedTuple):
@@ -42,7 +58,7 @@ class Solution(NamedTuple):
 
     state: Any  # layers, each (batch, ...), output first
     sweeps: torch.Tensor | int  # of each sample (batch,), or of all: sweeps or steps made
-    residual: torch.Tensor | None  # (batch,), largest gap of a unit in the last look, if any
+    residual: torch.Tensor | None = None  # (batch,), largest gap of a unit in the last look, if any
 
 
 # Steps ------------------------------------------------------------------------------------------
@@ -58,7 +74,7 @@ class Settled:
     """An observer that ends a phase at equilibrium: no unit moves more than `tol` in a step."""
 
     def __init__(self, tol: float) -> None:
-        self.tol = tol
+        self.tol, self.steps = tol, 0
         self.residual: torch.Tensor | None = None  # (batch,), when it last looked
 
     def __call__(self, t: int, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]):
@@ -74,11 +90,11 @@ def settle_rule(tol: float) -> Settled | None:
     return Settled(tol) if tol else None
 
 
-def step(net, drive, s, limit, tol=None, target=None, beta=0.0, omega=None) -> Solution:
+def step(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
     """The published way: `limit` synchronous steps, fewer if `tol` says that all samples rest."""
-    stop = settle_rule(tol or 0.0)
-    state = net(drive, s, limit, target, beta, observe=stop)
-    return Solution(state, stop.steps if stop and limit else limit, stop and stop.residual)
+    stop = settle_rule(search.tol or 0.0)
+    state = net(drive, s, search.limit, target, beta, observe=stop)
+    return Solution(state, stop.steps, stop.residual) if stop else Solution(state, search.limit)
 
 
 # Sweeps -----------------------------------------------------------------------------------------
@@ -110,32 +126,30 @@ def nudged_output(
 
 
 @torch.no_grad()
-def relax(net, drive, s, limit, tol=None, target=None, beta=0.0, omega=None) -> Solution:
+def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
     """Sweep over the layers, s_i <- s_i + omega (settled_i - s_i), until each sample is at rest.
 
     A sample at rest is kept as it is, whatever the others do, so that no result depends on the
     company: neither on the batch, nor on how often the program looks, nor on who has left.
 
-    Args:
-        limit: most sweeps. tol, omega: as in `Relaxing`; the network's own if left out.
-        target, beta: of the nudge. As it needs time to travel, no sample is taken to be at rest
-            before as many sweeps as there are layers.
     Raises:
         ValueError: the network cannot be relaxed, omega is outside (0, 2), tol is not positive, or
             there is no equilibrium with this beta.
     """
-    omega, tol = checked(net, omega, tol)
+    limit, tol, omega, least = checked(net, search)
+    tol = s[0].new_tensor(tol * (abs(beta) or 1.0))  # a tensor compares faster than a number
     going = whole = Sweeps(net, drive, net.movable(s), target, beta)
-    least = len(s) if beta else 0
+    looked = 0
     read_every = LOOK_EVERY if going.weight.device.type == "cpu" else READ_EVERY
     for done in range(1, limit + 1):
         if done == PLAIN_SWEEPS + 1:
             going.weight.mul_(omega)
-        looks = done % LOOK_EVERY == 0 or done == limit
+        looks = (done >= least and done % LOOK_EVERY == 0) or done == limit
         gap = going.sweep(looks, over=omega > 1.0 and done > PLAIN_SWEEPS)
         if looks:
-            going.note(gap, done, tol * (abs(beta) or 1.0) if done >= least else -1.0)
-        if done % read_every == 0 and done < limit:
+            going.note(gap, done - looked, tol)
+            looked = done
+        if looks and done % read_every == 0 and done < limit:
             n_left = int(going.weight.count_nonzero())
             if not n_left:
                 break
@@ -147,17 +161,17 @@ def relax(net, drive, s, limit, tol=None, target=None, beta=0.0, omega=None) -> 
     return Solution(net.finished(drive, whole.s, whole.seen), whole.sweeps, whole.residual)
 
 
-def checked(net, omega: float | None, tol: float | None) -> tuple[float, float]:
-    """omega and tol, the network's own for None."""
+def checked(net, search: Search) -> Search:
+    """The search, with what it leaves to the network."""
     if net.restless:
         raise ValueError(f"{type(net).__name__} cannot be relaxed: {net.restless}")
-    omega = net.relaxing.omega if omega is None else omega
-    tol = net.relaxing.tol if tol is None else tol
+    tol = net.relaxing.tol if search.tol is None else search.tol
+    omega = net.relaxing.omega if search.omega is None else search.omega
     if not 0 < omega < 2:
         raise ValueError(f"omega is {omega:g}: over-relaxation needs a value between 0 and 2")
     if not tol > 0:
         raise ValueError(f"the tolerance is {tol:g}: to relax until rest it must be above 0")
-    return omega, tol
+    return search._replace(tol=tol, omega=omega)
 
 
 class Sweeps:
@@ -177,7 +191,7 @@ class Sweeps:
         self.order = [i for block in blocks for i in block]
         shape = s[0].shape[:-1]  # one entry per sample
         self.weight = s[0].new_ones(shape)  # omega, and 0 for a sample at rest
-        self.sweeps = torch.zeros(shape, dtype=torch.int64, device=s[0].device)
+        self.sweeps = s[0].new_zeros(shape)
         self.residual = s[0].new_zeros(shape)
         inner = [tuple(range(len(shape), v.dim())) for v in s]
         self.inner = inner  # per layer, the axes of its units
@@ -201,11 +215,11 @@ class Sweeps:
             self.seen[i] = net.seen(self.drive, self.layers, i)
         return functools.reduce(torch.maximum, gaps) if looks else None
 
-    def note(self, gap: torch.Tensor, done: int, tol: float) -> None:
-        """Enter a look after `done` sweeps, and stop the samples whose gap is not above `tol`."""
-        moving = self.weight > 0
-        self.sweeps.masked_fill_(moving, done)
-        self.residual = torch.where(moving, gap, self.residual)
+    def note(self, gap: torch.Tensor, since: int, tol: torch.Tensor) -> None:
+        """Enter a look, `since` sweeps after the last; stop the samples whose gap is within tol."""
+        moving = self.weight.sign()
+        self.sweeps.add_(moving, alpha=since)
+        self.residual.lerp_(gap, moving)
         self.weight.mul_(gap > tol)
 
     def may_shrink_to(self, n_left: int) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from parallel import ALONE, Team
-from solvers import SOLVERS, Solution, largest_change
+from solvers import SOLVERS, Search, Solution, largest_change
 
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 
@@ -38,9 +38,9 @@ class Schedule:
     halve_every: epochs after which the rates are halved (0: never).
     patience: a method ends after so many epochs without a gain of `min_gain` in the error on the
         validation data, or without any on the test data (0: it goes on).
-    solver: how a phase is run, a key of `SOLVERS`; by "relax", T counts for nothing, and `tol`,
-        `omega`, `max_sweeps` (of the free phase) and `nudged` (the solver of the nudged phase, of
-        Kmax steps or at most Kmax sweeps) are the network's own where they are 0 or empty.
+    solver: how a phase is run, a key of `SOLVERS`. What "relax" reads is the network's own
+        (`Relaxing`) where it is 0 or empty: `tol`, `omega`, `max_sweeps` of the free phase, and
+        `nudged`, the solver of the nudged phase, of Kmax steps or of `nudged_sweeps` sweeps.
     """
 
     T: int
@@ -64,6 +64,7 @@ class Schedule:
     omega: float = 0.0
     max_sweeps: int = 0
     nudged: str = ""
+    nudged_sweeps: int = 0
 
     def at(self, epoch: int) -> Schedule:
         """The schedule of an epoch, its rates included."""
@@ -82,22 +83,22 @@ class Lesson(NamedTuple):
 
 def free_phase(net, drive, s: Tensors, schedule: Schedule, fewer: int = 0) -> Solution:
     """Run a free phase from s by the solver of the schedule; stepping takes `fewer` steps less."""
-    if schedule.solver == "step":
-        return SOLVERS["step"](net, drive, s, schedule.T - fewer, schedule.tol)
-    limit = schedule.max_sweeps or net.relaxing.max_sweeps
-    chosen = {"tol": schedule.tol or None, "omega": schedule.omega or None}
-    return SOLVERS[schedule.solver](net, drive, s, limit, **chosen)
+    search = Search(schedule.T - fewer, schedule.tol)
+    if schedule.solver != "step":
+        limit = schedule.max_sweeps or net.relaxing.max_sweeps
+        search = Search(limit, schedule.tol or None, schedule.omega or None)
+    return SOLVERS[schedule.solver](net, drive, s, search)
 
 
 def nudged_phase(net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor) -> Solution:
-    """Run the nudged phase from the free state s; after a relaxed one, steps are not cut short."""
-    plan = (net, drive, s, schedule.Kmax)
-    if schedule.solver == "step":
-        return SOLVERS["step"](*plan, schedule.tol, target, schedule.beta)
-    solver = schedule.nudged or net.relaxing.nudged
-    chosen = {"tol": schedule.tol or None, "omega": schedule.omega or None}
-    chosen = chosen if solver == "relax" else {}
-    return SOLVERS[solver](*plan, target=target, beta=schedule.beta, **chosen)
+    """Run the nudged phase from the free state s; steps that follow sweeps are not cut short."""
+    solver, search = "step", Search(schedule.Kmax, schedule.tol)
+    if schedule.solver != "step":
+        solver, n = schedule.nudged or net.relaxing.nudged, schedule.nudged_sweeps
+        least, most = (n, n) if n else net.relaxing.nudged_sweeps
+        sweeps = Search(most, schedule.tol or None, schedule.omega or None, least)
+        search = Search(schedule.Kmax) if solver == "step" else sweeps
+    return SOLVERS[solver](net, drive, s, search, target, schedule.beta)
 
 
 def measures_of_search(**phases: Solution) -> dict[str, torch.Tensor]:
@@ -105,7 +106,7 @@ def measures_of_search(**phases: Solution) -> dict[str, torch.Tensor]:
     found = {}
     for name, phase in phases.items():
         if isinstance(phase.sweeps, torch.Tensor):
-            found[f"sweeps_{name}"] = phase.sweeps.double().mean()
+            found[f"sweeps_{name}"] = phase.sweeps.mean()
             found[f"residual_{name}"] = phase.residual.amax()
     return found
 
@@ -181,7 +182,7 @@ def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) ->
     found = free_phase(net, drive, start or net.initHidden(drive), schedule)
     s = found.state
     if schedule.solver != "step":
-        measures = {"residual": found.residual.amax(), "sweeps": found.sweeps.double().mean()}
+        measures = {"residual": found.residual.amax(), "sweeps": found.sweeps.mean()}
         return Lesson(s[0], s, measures)
     once = net(drive, s, 1)
     moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))

@@ -1,10 +1,10 @@
 """Time a training batch by the plain twin, by the published steps and by relaxing, side by side.
 
-    python benchmarks/solvers.py                                  # random images, fresh weights
-    python benchmarks/solvers.py P-2h EB-1h --data-dir data --warm-up 500
+    python benchmarks/relaxing.py                                  # random images, fresh weights
+    python benchmarks/relaxing.py P-2h EB-1h --data-dir data --warm-up 500
 
 A batch has 20 samples and one thread; the three take turns on the same batches with the same
-weights, and the best of `--repeats` counts. Times are of this process alone (CPU time), so that
+weights; of each batch the best of `--repeats` counts. Times are of this process alone (CPU time), so that
 other programs disturb them less. Fresh weights and random images come to rest sooner than a
 network that learns: with MNIST and --warm-up the sweeps are those of real training. The last
 column is what the matrix products and convolutions of the swept phases alone would take.
@@ -12,6 +12,7 @@ column is what the matrix products and convolutions of the swept phases alone wo
 
 import argparse
 import dataclasses
+import functools
 import sys
 import time
 from pathlib import Path
@@ -127,14 +128,6 @@ def lengths(net, data, target, plan, start):
     return [torch.as_tensor(phase.sweeps).double().mean().item() for phase in (free, nudged)]
 
 
-def product_time(net, data, plan, n_sweeps):
-    """Milliseconds of a sweep's products, measured by themselves, times the number of sweeps."""
-    drive = net.drive(data)
-    s = net.movable(net.initHidden(drive))
-    calls = []
-    ...
-
-
 def measure(row, options):
     """Print the line of a row."""
     batches = batches_of(options, row.flatten)
@@ -145,18 +138,20 @@ def measure(row, options):
     plain = row.plain(net)
     still = {"lr_tab": [NO_RATE] * len(step.lr_tab)}
     step, relax = (dataclasses.replace(plan, **still) for plan in (step, relax))
-    best, found = [float("inf")] * 3, []
-    for k in range(options.repeats):
-        (x, y), start = batches[k % STORED], states[k % STORED]
+    times, found = [], []
+    for (x, y), start in list(zip(batches, states, strict=True))[: options.batches]:
         if start is None and step.persistent:
             start = net.initHidden(net.drive(x))
+        start = start if step.persistent else None
         turns = (
-            lambda x=x, y=y, s=start: plain(x, y, step, s),
-            lambda x=x, y=y, s=start: EP.learn(net, x, y, step, s if step.persistent else None),
-            lambda x=x, y=y, s=start: EP.learn(net, x, y, relax, s if step.persistent else None),
+            functools.partial(plain, x, y, step, start),
+            functools.partial(EP.learn, net, x, y, step, start),
+            functools.partial(EP.learn, net, x, y, relax, start),
         )
-        best = [min(b, timed(turn)) for b, turn in zip(best, turns, strict=True)]
-        found.append(lengths(net, x, y, relax, start if step.persistent else None))
+        rounds = [[timed(turn) for turn in turns] for _ in range(options.repeats)]
+        times.append([min(column) for column in zip(*rounds, strict=True)])
+        found.append(lengths(net, x, y, relax, start))
+    best = [sum(column) / len(times) for column in zip(*times, strict=True)]
     free, nudged = (sum(column) / len(found) for column in zip(*found, strict=True))
     ratio = best[0] / best[2]
     print(
@@ -170,14 +165,17 @@ def measure(row, options):
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="batches timed")
+    parser.add_argument("--batches", type=int, default=3, metavar="N", help="that are timed")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="the best one counts")
     parser.add_argument("--data-dir", metavar="DIR", help="where MNIST is (default: random images)")
     parser.add_argument("--warm-up", type=int, default=0, metavar="BATCHES", help="taught before")
     parser.add_argument("--nudged", default="", choices=["", "step", "relax"], help="of relax")
     options = parser.parse_args()
     unknown = [name for name in options.rows if name not in ROWS]
-    if unknown or options.repeats < 1 or options.warm_up < 0:
-        parser.error(f"rows are {', '.join(ROWS)}; at least one repeat, no negative warm-up")
+    if unknown or min(options.repeats, options.batches) < 1 or options.warm_up < 0:
+        parser.error(
+            f"rows are {', '.join(ROWS)}; at least one repeat and batch, no negative warm-up"
+        )
     return options
 
 
