@@ -783,7 +783,7 @@ class convEP(EPdisc):
         k = i - self.n_dense
         if k <= 0:
             return s[i].flatten(1)
-        return self.pool(s[i], drive.kernels[k - 1], drive.kernel_biases[k - 1])
+        return self.pool(s[i], drive.kernels[k - 1], drive.kernel_biases[k - 1], drive.falls[k - 1])
 
     def settled_layer(self, drive, s, seen, i, target, beta):
         if i < self.n_dense:

@@ -13,6 +13,8 @@ seed: network k is the same in a batch of 10 and in a batch of 100, bit for bit.
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ import torch
 from torch import nn
 
 from netClasses import EquilibriumNetwork
-from networks.base import Lesson, Rule, Tensors
+from networks.base import Lesson, Rule, Tensors, free_phase, nudged_phase
+from solvers import Solution, nudged_output
 
 CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait
 WEIGHTS, STATES, PRUNING = range(3)  # what random numbers are for: each purpose has its own
@@ -474,6 +477,10 @@ class DEEP(DirectedNetwork):
 
     published = Plasticity(dt_W=100.0)
     traces = True
+    restless = (
+        "its dynamics conserve sums of states, so that a phase ends where its beginning decides, and "
+        "its rule is made of the steps in between"
+    )
 
     def __init__(self, *args: Any, bias: bool = True, **options: Any) -> None:
         self.extra_inputs = int(bias)
@@ -510,6 +517,7 @@ class AsymmetricEP(DirectedNetwork):
     """
 
     published = Plasticity(dt_W=1.0)
+    bounded = True
 
     def first_biases(self):
         return torch.zeros(self.n_nets, self.n_x + self.n_free, dtype=torch.float64)
@@ -524,6 +532,26 @@ class AsymmetricEP(DirectedNetwork):
 
     def scale(self, T2, beta, batch):
         return 1.0 / (beta * batch)
+
+    @functools.cached_property
+    def places(self) -> list[slice]:
+        """Per layer, output first, its columns in the packed state."""
+        ends = list(itertools.accumulate(self.sizes))
+        return [slice(end - n, end) for end, n in zip(ends, self.sizes, strict=True)][::-1]
+
+    @functools.cached_property
+    def joined_inside(self) -> list[bool]:
+        """Per layer, whether its neurons are connected with each other, as in a complete graph."""
+        mask = self.mask[self.n_x :, self.n_x :]
+        return [bool(mask[own, own].any()) for own in self.places]
+
+    def settled_layer(self, drive, s, seen, i, target, beta):
+        """As in the base class; with connections inside the layer, half the way towards it."""
+        own = self.places[i]
+        force = torch.baddbmm(drive.inputs[..., own], self.pack(s), drive.coupling[..., own])
+        received = force.view_as(s[i]) + s[i]
+        goal = nudged_output(received, target, beta if i == 0 else 0.0, True)
+        return torch.lerp(s[i], goal, 0.5) if self.joined_inside[i] else goal
 
 
 def zero_trace(state: torch.Tensor) -> Trace:
@@ -575,13 +603,13 @@ def learn_by_directed(
         residual, residual_nudged: Euclidean norm of the last change of the states of all samples.
         force_free, force_nudged: sum of F^2 of the last step, mean over the batch; not 0 at rest,
         where a neuron is held at 0 or 1.
-        steps_free, steps_nudged: steps made. change_W: sum of |change of W|.
+        steps_free, steps_nudged: steps made, or most sweeps of a sample. change_W: sum of |change of W|.
         sparsity: % of the admissible weights that are 0. diverged: 1 if not finite, and frozen.
     """
     epoch = getattr(schedule, "epoch", 1)
     drive = net.drive(data)
-    free = net.run(drive, first_state(net, drive, epoch, start), schedule.T, stop=net.stop)
-    nudged = net.run(drive, free.state, schedule.Kmax, target, schedule.beta, net.stop)
+    free = free_run(net, drive, first_state(net, drive, epoch, start), schedule)
+    nudged = nudged_run(net, drive, free.state, schedule, target)
     scale = net.scale(schedule.Kmax, schedule.beta, len(data))
     update = net.contrast(drive, free.state, nudged.state, nudged.trace)
     dW, dB = (scale * v for v in update)
@@ -602,7 +630,7 @@ def rest_directed(
     """Test all networks: a free phase. Arguments and measures as in `learn_by_directed`."""
     drive = net.drive(data)
     state = first_state(net, drive, getattr(schedule, "epoch", 1), start)
-    free = net.run(drive, state, schedule.T, stop=net.stop)
+    free = free_run(net, drive, state, schedule)
     measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
     measures["residual"] = measures.pop("residual_free")
     measures |= {"sparsity": net.sparsity(), "diverged": net.diverged.double()}
@@ -615,6 +643,33 @@ AsymmetricEP.rules = {"asymEP": Rule(learn_by_directed, rest_directed)}
 
 def first_state(net: DirectedNetwork, drive: DirectedDrive, epoch: int, start) -> torch.Tensor:
     return net.pack(net.initHidden(drive, epoch) if start is None else start)
+
+
+def steps_only(schedule: Any) -> bool:
+    return getattr(schedule, "solver", "step") == "step"
+
+
+def free_run(net: DirectedNetwork, drive: DirectedDrive, state: torch.Tensor, schedule) -> Phase:
+    """The free phase from a packed state."""
+    if steps_only(schedule):
+        return net.run(drive, state, schedule.T, stop=net.stop)
+    return described(net, drive, free_phase(net, drive, net.layers(state), schedule))
+
+
+def nudged_run(net, drive, state: torch.Tensor, schedule, target: torch.Tensor) -> Phase:
+    """The nudged phase from a packed state."""
+    if steps_only(schedule):
+        return net.run(drive, state, schedule.Kmax, target, schedule.beta, net.stop)
+    found = nudged_phase(net, drive, net.layers(state), schedule, target)
+    return described(net, drive, found, target, schedule.beta)
+
+
+def described(net, drive, found: Solution, target=None, beta: float = 0.0) -> Phase:
+    """A solution as the end of a phase; force and change are those of one step more."""
+    state = net.pack(found.state)
+    sweeps = torch.as_tensor(found.sweeps, device=state.device).expand(state.shape[:-1])
+    more = net.run(drive, state, 1, target, beta)
+    return more._replace(state=state, steps=sweeps.amax(-1))
 
 
 def outputs(net: DirectedNetwork, state: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ nearer to the output. Names as in Gammell et al. 2021: epsilon is `dt`, p is `by
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
@@ -262,6 +263,7 @@ class SmallWorldEP(EquilibriumNetwork):
             f"W{i}{'x' if i == self.n_layers - 1 else i + 1}" for i in range(self.n_layers)
         ]
         self.near = self.linked_layers()
+        self.joined_inside = self.near.diagonal().tolist()
         self.reach = self.distances_from_output()
         self.add_links(torch.Generator().manual_seed(seed + 1))
         ends = np.cumsum(self.size_tab[:-1]).tolist()
@@ -446,7 +448,7 @@ class SmallWorldEP(EquilibriumNetwork):
 
     # What `relax` asks for --------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def blocks(self) -> list[list[int]]:
         """As of any layers if only neighbours are linked, else one by one, output first."""
         skips = torch.triu(self.near, 2).any()
@@ -466,7 +468,7 @@ class SmallWorldEP(EquilibriumNetwork):
             alpha=1 / self.dt,
         )
         goal = nudged_output(goal, target, self.nudge_gain * beta if i == 0 else 0.0, True)
-        return torch.lerp(s[i], goal, self.dt) if self.near[i, i] else goal
+        return torch.lerp(s[i], goal, self.dt) if self.joined_inside[i] else goal
 
     def cut(self, drive, rows):
         return drive._replace(x=drive.x[rows], push=drive.push[rows])
