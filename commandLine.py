@@ -255,7 +255,8 @@ def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
     defaults |= system.defaults_of(args)
     if system.has_phases:
         stepped = args.T or args.Kmax or system.restless
-        defaults["solver"] = args.solver or ("step" if stepped else "relax")
+        unsaid = "step" if stepped else system.defaults.get("solver", "relax")
+        defaults["solver"] = args.solver or unsaid
         if defaults["solver"] == "relax":
             defaults["T"] = None  # it is as long as it takes
     return {name: v for name, v in defaults.items() if getattr(args, name) is None}

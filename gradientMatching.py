@@ -21,25 +21,33 @@ from tqdm import tqdm
 from datasets import Split
 from netClasses import EquilibriumNetwork
 from networks.base import Tensors
-from solvers import largest_change, settle_rule
+from solvers import SOLVERS, Search, largest_change, settle_rule
 
 RESTS = 0.01  # drift of a unit, in units of dS, below which the free phase counts as settled
+TIGHT = {torch.float32: 2e-6, torch.float64: 1e-12}  # of a relaxed free phase, near rounding
+MOST_SWEEPS = 2000
+STEPS = Search(0)  # steps without a tolerance
 GROWS = 0.05  # relative change of the update in the last tenth of the nudged phase
 
 
 def free_trajectory(
     net: EquilibriumNetwork,
     data: torch.Tensor,
-    T: int,
+    T: int | None,
     K: int,
-    tol: float = 0.0,
+    search: Search = STEPS,
     quiet: bool = True,
 ) -> list[Tensors]:
     """The last K + 1 states s(T-K) ... s(T) of a free phase of T steps; T >= K.
 
-    With `tol` the first T - K steps end earlier, as soon as no unit moves more in a step.
+    Args:
+        T: None: the phase is relaxed to rest, and K steps follow.
+        search: with a tolerance the first T - K steps end earlier, as soon as no unit moves more
+            in a step; of a relaxed phase as for `solvers.relax`, by default `tight_search`.
     """
-    stop = settle_rule(tol)
+    if T is None:
+        return relaxed_trajectory(net, data, K, search)
+    stop = settle_rule(search.tol or 0.0)
     trajectory = []
     with torch.no_grad(), tqdm(total=T, desc="free phase", disable=quiet, leave=False) as bar:
 
@@ -53,6 +61,25 @@ def free_trajectory(
         trajectory.append(s)
         net(drive, s, K, observe=lambda t, before, after: trajectory.append(after))
     return trajectory
+
+
+@torch.no_grad()
+def relaxed_trajectory(
+    net: EquilibriumNetwork, data: torch.Tensor, K: int, search: Search
+) -> list[Tensors]:
+    """The state at which sweeps come to rest, and the K that steps lead to from there."""
+    drive = net.drive(data)
+    chosen = tight_search(drive.x.dtype) if search is STEPS else search
+    trajectory = [SOLVERS["relax"](net, drive, net.initHidden(drive), chosen).state]
+    net(drive, trajectory[0], K, observe=lambda t, before, after: trajectory.append(after))
+    return trajectory
+
+
+def tight_search(
+    dtype: torch.dtype, tol: float = 0.0, omega: float = 0.0, max_sweeps: int = 0
+) -> Search:
+    """A search for a rest at which gradients can be compared, where nothing else is asked for."""
+    return Search(max_sweeps or MOST_SWEEPS, tol or TIGHT[dtype], omega or None)
 
 
 def backward_process(
@@ -260,11 +287,11 @@ class Settling(NamedTuple):
         values = self._asdict() | {"settled": self.settled}
         return {name: np.array(value) for name, value in values.items()}
 
-    def sentence(self, T: int) -> str:
+    def sentence(self, T: int | None) -> str:
+        """What is said of it; T: the steps of the phase, None if it was relaxed."""
         state = "settled" if self.settled else "NOT settled (the theorem's condition)"
-        text = (
-            f"free phase {state} after T {T}: largest change per unit of time {self.residual:.1e}"
-        )
+        how = f"after T {T}" if T else "by relaxing"
+        text = f"free phase {state} {how}: largest change per unit of time {self.residual:.1e}"
         text += f", over beta {self.drift:.1e}"
         if self.oscillating:
             text += f"; {self.oscillating:.0f} % of the samples oscillate with period 2"
@@ -408,15 +435,16 @@ class Recipe(NamedTuple):
         both = {"synapses": self.names, "growth": self.growth} | measured
         return {name: np.array(value) for name, value in both.items()} | self.settling.arrays()
 
-    def advice(self, T: int, K: int) -> str:
-        """What to change, from what was measured."""
+    def advice(self, T: int | None, K: int) -> str:
+        """What to change, from what was measured; T is None if the free phase was relaxed."""
         steps = [self.settling.sentence(T) + "."]
         worst = self.names[int(np.argmin((self.same_sign + self.both_zero).mean(0)))]
         share = (self.same_sign + self.both_zero).mean(0).min()
         if self.settling.oscillating and K % 2:
             steps.append("Use an even --Kmax, or a smaller --dt, because of the oscillation.")
         elif not self.settling.settled:
-            steps.append(f"Raise --T above {T} until it settles, or lower --dt if it never does.")
+            longer = f"Raise --T above {T}" if T else "Raise --max-sweeps"
+            steps.append(f"{longer} until it settles, or lower --dt if it never does.")
         if math.isnan(self.growth):
             steps.append(
                 "EP's update is exactly 0: every output is its target already, or rests at a bound "
@@ -433,14 +461,15 @@ class Recipe(NamedTuple):
                 "lower --beta."
             )
         if len(steps) == 1:
-            steps.append(f"Both phases settle: T {T} and Kmax {K} are long enough.")
+            enough = f"T {T} and Kmax {K} are" if T else f"Kmax {K} is"
+            steps.append(f"Both phases settle: {enough} long enough.")
         return " ".join(steps)
 
 
 def receipe(
     net: EquilibriumNetwork,
     split: Split,
-    T: int,
+    T: int | None,
     K: int,
     beta: float,
     batch_size: int = 20,
@@ -449,12 +478,14 @@ def receipe(
     order: torch.Tensor | None = None,
     gradient_steps: int | None = None,
     quiet: bool = True,
+    search: Search = STEPS,
 ) -> Recipe:
     """Share of synapses whose EP update has the sign of BPTT's gradient, over some mini-batches.
 
     Args:
         order: of the samples, as for `Split.batches`.
         gradient_steps: steps that BPTT goes back, K unless given.
+        T, search: as for `free_trajectory`.
     Source: Ernoult et al. 2019, the check used to tune T, K and beta. The network is not changed.
     """
     gradient_steps = gradient_steps or K
@@ -463,7 +494,7 @@ def receipe(
     for _, (data, target) in tqdm(
         chosen, total=batches, desc="receipe", unit="batch", disable=quiet, leave=False
     ):
-        trajectory = free_trajectory(net, data, T, gradient_steps)
+        trajectory = free_trajectory(net, data, T, gradient_steps, search)
         *_, (_, gradients) = backward_process(net, data, trajectory, target)
         late = []  # the update a tenth before the end of the nudged phase, and at its end
         for t, (_, updates) in enumerate(

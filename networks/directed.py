@@ -478,8 +478,8 @@ class DEEP(DirectedNetwork):
     published = Plasticity(dt_W=100.0)
     traces = True
     restless = (
-        "its dynamics conserve sums of states, so that a phase ends where its beginning decides, and "
-        "its rule is made of the steps in between"
+        "its dynamics conserve sums of states, so that a phase ends where its beginning decides, "
+        "and its rule is made of the steps in between"
     )
 
     def __init__(self, *args: Any, bias: bool = True, **options: Any) -> None:
@@ -603,7 +603,8 @@ def learn_by_directed(
         residual, residual_nudged: Euclidean norm of the last change of the states of all samples.
         force_free, force_nudged: sum of F^2 of the last step, mean over the batch; not 0 at rest,
         where a neuron is held at 0 or 1.
-        steps_free, steps_nudged: steps made, or most sweeps of a sample. change_W: sum of |change of W|.
+        steps_free, steps_nudged: steps made, or most sweeps of a sample.
+        change_W: sum of |change of W|.
         sparsity: % of the admissible weights that are 0. diverged: 1 if not finite, and frozen.
     """
     epoch = getattr(schedule, "epoch", 1)

@@ -37,6 +37,7 @@ from gradientMatching import (
     receipe,
     settling,
     table_of,
+    tight_search,
 )
 from netClasses import EquilibriumNetwork
 from netFunctions import Particles, are_states, epoch_order, evaluate, number, train
@@ -51,6 +52,7 @@ from runFolder import (
     read_checkpoint,
     sole_process,
 )
+from solvers import Search
 from systems.base import System
 from torchrun import first_of_all, launched, local_rank
 
@@ -83,7 +85,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         rates = rates * net.n_rates
     whole = sys.maxsize  # batch size of directed networks, which are taught all patterns at once
     return Schedule(
-        T=args.T,
+        T=args.T or 0,  # of a relaxed phase nobody counts the steps
         Kmax=args.Kmax,
         beta=args.beta,
         lr_tab=rates,
@@ -162,6 +164,8 @@ def train_in(
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
+        if args.system.has_phases:
+            print(search_in_words(schedule, next(iter(nets.values()))), flush=True)
         warn_of_memory(nets, data, schedule)
         if args.device_label < 0 and (note := crowded(torch.get_num_threads())):
             print(note, file=sys.stderr, flush=True)
@@ -179,6 +183,22 @@ def train_in(
     finally:
         if draws:
             draw_figures(run.path)
+
+
+def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
+    """How the phases of a training are run, in a line."""
+    if schedule.solver == "step":
+        return f"phases: {schedule.T} free and {schedule.Kmax} nudged steps"
+    plan = net.relaxing
+    tol, omega = schedule.tol or plan.tol, schedule.omega or plan.omega
+    least, most = plan.nudged_sweeps
+    nudged = f"{schedule.Kmax} steps"
+    if (schedule.nudged or plan.nudged) == "relax":
+        nudged = f"{least} sweeps" if least == most else f"at least {least} sweeps"
+    return (
+        f"phases: free ones relaxed to {tol:g} by at most {schedule.max_sweeps or plan.max_sweeps} "
+        f"sweeps (omega {omega:g}), nudged ones {nudged}"
+    )
 
 
 def how_to_go_on(folder: Path, team: Team = ALONE) -> str:
@@ -345,12 +365,19 @@ def run_curves(args: Settings, argv: list[str], place: Path | None = None) -> No
             draw_figures(run.path)
 
 
+def search_of(args: Settings) -> Search:
+    """How the free phase is searched for when EP is compared with BPTT."""
+    if args.solver == "step":
+        return Search(args.T, args.tol)
+    return tight_search(getattr(torch, args.dtype), args.tol, args.omega, args.max_sweeps or 0)
+
+
 def match_gradients(net, split: Split, args, quiet: bool) -> tuple[dict, str]:
     """The arrays of plotcurves for one mini-batch, and what they say in words."""
     order = epoch_order(args.seed, 0, len(split), split.x.device)
     size = args.batch_size or len(split)
     data, target = split.batch(order[:size], getattr(torch, args.dtype))
-    trajectory = free_trajectory(net, data, args.T, args.Kmax, args.tol, quiet)
+    trajectory = free_trajectory(net, data, args.T, args.Kmax, search_of(args), quiet)
     n_curves = None if args.save_full else args.curves
     arrays = compare_processes(net, data, target, trajectory, args.beta, n_curves, args.seed, quiet)
     settled = settling(net, trajectory, args.beta)
@@ -376,6 +403,7 @@ def run_receipe(args: Settings, argv: list[str], place: Path | None = None) -> N
             getattr(torch, args.dtype),
             order,
             quiet=not shows_progress(args),
+            search=search_of(args),
         )
         title = f"sign agreement of EP and BPTT, {name}"
         run = new_run(args, argv, title, place, part_of(nets, name))

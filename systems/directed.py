@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import UserError
 from options import Flag, finite, natural, not_negative, positive, positive_int
-from systems.base import Measure, Preset, System
+from systems.base import MEASURING, Measure, Preset, System
 
 TUNED_ASYM = "--dt 0.1 --T 200 --Kmax 100 --beta 5 --dt_W 5 --epochs 500"
 SPARSE = "--sparse --regularized --init-state 0"
@@ -38,10 +38,6 @@ class Directed(System):
         {"lr_tab", "batch_size", "test_batch_size", "benchmark", "train_error"}
         | {"beta_sign", "persistent", "compile", "tol"}
     )
-    restless = (
-        "a directed network is taught from the steps of its phases, and many have no rest to relax "
-        "to: they are stepped"
-    )
     rule_leaves_out = {}
     measures = (
         Measure("learnt", "Learnt at the end", "%", 0),
@@ -68,6 +64,7 @@ class Directed(System):
             "N_H": [5],
             "dt_W": dt_W,
             "dtype": "float64",
+            "solver": "step",
         }
 
     def add_options(self, parser):
@@ -137,6 +134,8 @@ class Directed(System):
             raise UserError(
                 "--N_H has several values: a complete graph takes one, --layered one a layer"
             )
+        if args.solver == "relax" and args.action in MEASURING:
+            raise UserError(f"--action {args.action} follows the steps of a directed network")
 
     def build(self, args, data):
         import torch
@@ -212,6 +211,10 @@ class Deep(Directed):
     reference = "Tristany Farinha et al. 2020"
     paper_key = "deep"
     owns = Directed.owns | {"beta_0", "beta_1"}
+    restless = (
+        "DEEP conserves the sum of its states, so that a phase ends where its beginning decides, "
+        "and it learns from the steps on the way: it is stepped"
+    )
     learning = Directed.learning | {"beta_0", "beta_1"}
 
 
