@@ -5,6 +5,7 @@ nearer to the output. Names as in Gammell et al. 2021: epsilon is `dt`, p is `by
 
     net = SmallWorldEP(wire_up([10, 100, 100, 100, 784], bypass_p=0.1))
     net.topology.actual_p                                       # share of links that were rewired
+    same = SmallWorldEP(Topology.from_state(net.size_tab, net.state_dict()))
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import functools
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from errors import UserError
 from netClasses import EquilibriumNetwork
 from networks.base import Pairs, Tensors
 from solvers import Relaxing, nudged_output
@@ -51,6 +53,58 @@ class Topology(NamedTuple):
     def actual_p(self) -> float:
         """Share of the links that were rewired."""
         return self.n_rewired / self.n_candidates
+
+    @classmethod
+    def from_state(cls, size_tab: Sequence[int], state: Mapping[str, torch.Tensor]) -> Topology:
+        """That of a network, from its `state_dict()`.
+
+        An older state has no `mask_spans` and no `n_rewired`. Its masks tell by width and first
+        block which layers they reach, and of its links those that skip a layer count as rewired;
+        a few more were, into places that other links had left.
+
+        Raises:
+            ValueError: the state is of other layers, or of another kind of network.
+        """
+        starts = np.cumsum([0, *size_tab]).tolist()
+        links = torch.zeros(starts[-1], starts[-1], dtype=torch.bool)
+        n_layers, sizes = len(size_tab) - 1, " ".join(map(str, size_tab))
+        for name, shape in (("mask_spans", (n_layers, 2)), ("n_rewired", ())):
+            if name in state and state[name].shape != shape:
+                raise ValueError(f"the stored {name} do not fit a network of {sizes}")
+        stored = dict(enumerate(state["mask_spans"].tolist())) if "mask_spans" in state else {}
+        for i in range(n_layers):
+            span = span_of(size_tab, i, state.get(f"mask{i}"), stored.get(i))
+            if span is None:
+                raise ValueError(f"the stored links of layer {i} do not fit a network of {sizes}")
+            columns = slice(starts[span[0]], starts[span[1] + 1])
+            links[starts[i] : starts[i + 1], columns] = state[f"mask{i}"]
+        topology = cls(list(size_tab), links, int(links.sum()), 0)
+        layer = topology.layer_of
+        skips = links & (layer[None, :] - layer[:, None] > 1)
+        return topology._replace(n_rewired=int(state.get("n_rewired", skips.sum())))
+
+
+def span_of(
+    size_tab: Sequence[int], i: int, mask: torch.Tensor | None, known: Sequence[int] | None
+) -> tuple[int, int] | None:
+    """First and last layer that a mask of layer i reaches, as known or by its shape.
+
+    Only a mask that begins with links inside the layer begins with the layer itself. None: no
+    layers have that shape.
+    """
+    if mask is None or mask.dim() != 2:
+        return None
+    n = size_tab[i]
+    inside = mask[:, :n]
+    begins = bool(inside.any()) and not inside.tril().any() and inside.shape[1] == n
+    fits = [
+        (first, last)
+        for first in ((i, i + 1) if begins else (i + 1,))
+        for last in range(i + 1, len(size_tab))
+        if mask.shape == (n, sum(size_tab[first : last + 1]))
+        and (known is None or [first, last] == known)
+    ]
+    return fits[0] if fits else None
 
 
 def wire_up(
@@ -297,6 +351,24 @@ class SmallWorldEP(EquilibriumNetwork):
             self.register_buffer(f"mask{i}", mask)
             self.register_buffer(f"moved{i}", torch.zeros(mask.shape), persistent=True)
         self.register_buffer("n_moved", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mask_spans", torch.tensor(self.spans))
+        self.register_buffer("n_rewired", torch.tensor(self.topology.n_rewired))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As of any module, from a state of the same links; an older one may lack two counts.
+
+        Raises:
+            UserError: the links are others.
+        """
+        for i, mask in enumerate(self.masks):
+            other = state_dict.get(f"mask{i}", mask)
+            if not torch.equal(other.to(mask.device), mask):
+                raise UserError(
+                    f"these weights are of a network whose links (of layer {i}) are others than "
+                    "this one's: a layer-skipping network is built from what was stored with them"
+                )
+        added = {"mask_spans": self.mask_spans, "n_rewired": self.n_rewired}
+        return super().load_state_dict({**added, **state_dict}, *args, **kwargs)
 
     @property
     def masks(self) -> Tensors:

@@ -57,16 +57,20 @@ from systems.base import System
 from torchrun import first_of_all, launched, local_rank
 
 
-def build_network(args: Settings, data: Dataset) -> EquilibriumNetwork:
+def build_network(args: Settings, data: Dataset, state: dict | None = None) -> EquilibriumNetwork:
     """The network that the options describe, with the weights that --seed stands for.
 
+    Args:
+        state: what is going to be loaded into it, which then says what its structure is.
     Raises:
         RunError: sizes that do not fit each other.
     """
+    system = args.system
     try:
-        net = args.system.build(args, data).to(device_of(args), getattr(torch, args.dtype))
+        net = system.rebuild(args, data, state) if state else system.build(args, data)
     except ValueError as error:
         raise RunError(str(error)) from None
+    net = net.to(device_of(args), getattr(torch, args.dtype))
     if args.compile:
         net.compile_steps()
     return net
@@ -135,7 +139,8 @@ def with_threads(args: Settings, data: Dataset) -> Settings:
 
 def run_training(args: Settings, argv: list[str], place: Path | None = None) -> None:
     args, data = load_data(args)
-    nets = {method: build_network(args, data) for method in methods_of(args)}
+    stored = checkpoint["weights"] if checkpoint else {}
+    nets = {method: build_network(args, data, stored.get(method)) for method in methods_of(args)}
     team = form_team(device_of(args))
     if not team.alone and (args.stop or (args.tol and args.solver == "step")):
         raise RunError(
@@ -294,7 +299,7 @@ def loaded_networks(args: Settings, data: Dataset) -> dict[str, EquilibriumNetwo
         (f"{method}, best epoch", weights) for method, weights in state.get("best", {}).items()
     ]
     for name, weights in kept:
-        nets[name] = build_network(args, data)
+        nets[name] = build_network(args, data, weights)
         if name.split(",")[0] not in nets[name].rules:
             raise RunError(f"{args.load} holds weights of {name}, no method of this network")
         try:

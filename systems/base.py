@@ -119,6 +119,14 @@ class System:
         """
         raise NotImplementedError
 
+    def rebuild(self, args: argparse.Namespace, data: Any, state: dict[str, Any]) -> Any:
+        """The network to load a `state_dict()` into: its structure is that of the state.
+
+        Raises:
+            ValueError: the state is of another network.
+        """
+        return self.build(args, data)
+
     def folder_name(self, args: argparse.Namespace) -> str:
         """Folder of the runs of a kind of network, such as ep_disc_2hidden."""
         raise NotImplementedError

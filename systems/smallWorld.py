@@ -102,6 +102,12 @@ class SmallWorld(Layered):
         topology = wire_up(args.size_tab, args.bypass_p or 0.0, intra, args.seed)
         return SmallWorldEP(topology, args.bypass_mag, args.dt, args.seed)
 
+    def rebuild(self, args, data, state):
+        from networks.smallWorld import SmallWorldEP, Topology
+
+        topology = Topology.from_state(args.size_tab, state)
+        return SmallWorldEP(topology, args.bypass_mag, args.dt, args.seed)
+
     def folder_name(self, args):
         return f"ep_{args.network_type}_{len(args.size_tab) - 2}hidden"
 

@@ -12,6 +12,7 @@ import torch
 from commands import options, refuses
 
 from datasets import load_dataset
+from errors import UserError
 from gradientMatching import free_trajectory
 from netClasses import EquilibriumNetwork
 from netFunctions import Particles, Schedule, evaluate
@@ -313,6 +314,59 @@ def test_gradients_of_bptt_are_right(shape):
             assert (values[0] - values[1]) / 2e-6 == pytest.approx(gradient.item(), abs=1e-7)
 
 
+# Structure comes from what is stored -------------------------------------------------------------
+
+GRAPHS = {
+    "layered": ([3, 8, 8, 8, 13], 0.0, False),
+    "skips": ([3, 8, 8, 8, 13], 0.2, False),
+    "all rewired": ([2, 3, 3, 3], 1.0, False),
+    "intra": ([3, 6, 6, 6, 5], 0.3, True),
+    "single neurons": ([1, 1, 1, 1, 2], 0.4, True),
+}
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_topology_is_found_in_a_state(graph, old):
+    """An older state says nothing of rewired links that fell into places left before."""
+    sizes, p, intra = GRAPHS[graph]
+    topology = wire_up(sizes, p, intra, seed=3)
+    net = SmallWorldEP(topology, seed=1)
+    state = net.state_dict()
+    if old:
+        state = {name: v for name, v in state.items() if name not in ("mask_spans", "n_rewired")}
+    found = Topology.from_state(sizes, state)
+    assert found.size_tab == sizes and torch.equal(found.links, topology.links)
+    assert found.n_candidates == topology.n_candidates
+    if old:
+        assert found.n_rewired <= topology.n_rewired
+    else:
+        assert found.n_rewired == topology.n_rewired
+    again = SmallWorldEP(found, seed=7)
+    again.load_state_dict(state)
+    assert again.spans == net.spans and again.reach == net.reach
+    assert torch.equal(again.matrix(), net.matrix()) and again.n_rewired == found.n_rewired
+    x = torch.rand(4, sizes[-1])
+    ends = []
+    for one in (net, again):
+        with torch.no_grad():
+            drive = one.drive(x)
+            ends.append(one(drive, one.initHidden(drive), 9).matrix)
+    assert torch.equal(*ends)
+
+
+def test_weights_of_other_links_are_refused():
+    sizes = [3, 8, 8, 8, 13]
+    net = SmallWorldEP(wire_up(sizes, 0.2, seed=0))
+    state, before = SmallWorldEP(wire_up(sizes, 0.2, seed=1)).state_dict(), net.matrix()
+    with pytest.raises(UserError, match="links .of layer 0. are others"):
+        net.load_state_dict(state)
+    assert torch.equal(net.matrix(), before)
+    for wrong in ([3, 8, 8, 13], [3, 8, 9, 8, 13], [3, 8, 8, 8, 8, 13]):
+        with pytest.raises(ValueError, match="do not fit a network of 3 8"):
+            Topology.from_state(wrong, state)
+
+
 def test_distances_from_the_output_follow_the_links():
     assert SmallWorldEP(wire_up([2, 3, 3, 3, 4])).reach == [0, 1, 2, 3]
     links = wire_up([2, 3, 3, 3, 4]).links.clone()
@@ -399,6 +453,50 @@ def test_evaluate_goes_on_from_the_stored_particles(tmp_path, capsys):
     particles = Particles(state["particles"]["EP"][1])
     expected = evaluate(net, data.test, plan, "EP", particles)
     assert f"loss {expected.loss:.4f}" in capsys.readouterr().out
+
+
+WIDE = [3, *[100] * 5, 13]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A run folder of a network so large that its steps are made from the graph's parts."""
+    results = tmp_path_factory.mktemp("taught")
+    words = [*SMALL, "--size_tab", *WIDE, "--bypass-p", 0.01, "--epochs", 1, "--lr_tab", 1e-4]
+    commands.call(*words, "--results-dir", results)
+    return commands.only_run(results)
+
+
+def test_a_seed_typed_with_a_checkpoint_does_not_change_the_network(taught):
+    words = ["--action", "evaluate", "--load", taught / "checkpoint.pt", "--no-persistent"]
+    lines = {commands.call(*words, "--seed", seed) for seed in (0, 1, 2)}
+    assert len(lines) == 1 and "loss" in lines.pop()
+
+
+def test_trials_of_a_loaded_network_are_of_that_network(taught, tmp_path):
+    """A mini-batch of all samples is the same with every seed."""
+    words = ["--action", "receipe", "--load", taught / "checkpoint.pt", "--batches", 1]
+    words += ["--batch-size", 150, "--dtype", "float64", "--trials", 3]
+    commands.call(*words, "--results-dir", tmp_path)
+    found = [np.load(path)["cosine"] for path in only_group(tmp_path).glob("*/results.npz")]
+    assert len(found) == 3 and np.all(found[0] > 0) and np.ptp(found, axis=0).max() < 1e-9
+
+
+def test_resuming_takes_the_links_from_the_checkpoint(taught, tmp_path):
+    folder = tmp_path / "Trial-1"
+    shutil.copytree(taught, folder)
+    record = json.loads((folder / "hyperparameters.json").read_text())
+    record["options"]["seed"] = 5  # as if this torch drew other links with the same seed
+    (folder / "hyperparameters.json").write_text(json.dumps(record))
+    commands.call("--resume", folder, "--epochs", 2)
+    before, after = (
+        Topology.from_state(WIDE, read_checkpoint(f / "checkpoint.pt")["weights"]["EP"])
+        for f in (taught, folder)
+    )
+    assert torch.equal(before.links, after.links) and before.n_rewired == after.n_rewired
+    with np.load(folder / "results.npz", allow_pickle=False) as arrays:
+        assert np.array_equal(arrays["EP_mask"], (after.links | after.links.T).numpy())
+        assert arrays["EP_actual_p"] == after.actual_p
 
 
 @pytest.mark.parametrize("words", [["--discrete"], ["--toymodel", "--size_tab", 10, 16, 64]])
