@@ -7,7 +7,7 @@ import torch
 
 import gradientMatching
 from datasets import Split
-from netClasses import EPcont, EPdisc, toyEPcont
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from plotFunctions import compute_Hist
 
 NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")
@@ -146,10 +146,10 @@ def test_a_sample_of_curves_is_seeded_and_taken_from_the_whole():
     assert np.array_equal(few["rmse_T"], every["rmse_T"])
 
 
-def difference(net, beta, T=3000, K=900):
+def difference(net, beta, T=3000, K=900, data=None):
     """Largest over the weights of |DT - NT| / |NT| at the end of both processes."""
     torch.manual_seed(0)
-    data = torch.rand(4, net.size_tab[-1], dtype=torch.float64)
+    data = torch.rand(4, net.size_tab[-1], dtype=torch.float64) if data is None else data
     target = torch.eye(net.size_tab[0], dtype=torch.float64)[:4]
     trajectory = gradientMatching.free_trajectory(net, data, T, K)
     *_, (_, gradients) = gradientMatching.backward_process(net, data, trajectory, target)
@@ -192,3 +192,36 @@ def test_the_published_layered_networks_keep_a_floor(build, low, high):
     small, smaller = difference(net, 1e-4), difference(net, 1e-6)
     assert low < smaller < high
     assert small == pytest.approx(smaller, rel=0.02)
+
+
+def at_bounds(v: torch.Tensor) -> float:
+    return ((v == 0) | (v == 1)).double().mean().item()
+
+
+@pytest.mark.parametrize("output", ["inside", "at a bound"])
+@pytest.mark.parametrize("hidden", ["inside", "at bounds"])
+@pytest.mark.parametrize("seed", range(3))
+def test_convolutions_meet_the_gradient_unless_an_output_rests_at_a_bound(seed, hidden, output):
+    """With the hard sigmoid, whose slope is 1 or 0: the nudge of an output acts outside of it."""
+    net = convEP([4, 6], [3, 2, 1], (10, 10), "hardsigm", Fconv=3, padding=True, seed=seed).double()
+    with torch.no_grad():
+        for w, b in net.synapses:
+            w.mul_(0.4)
+            b.fill_(0.4)
+        if hidden == "at bounds":
+            for b, value in zip(net.biases[1:], (-3.0, 4.0, -3.0), strict=True):
+                b[0] = value
+        if output == "at a bound":
+            net.biases[0][1] = -2.0
+    torch.manual_seed(0)
+    data = torch.rand(4, 1, 10, 10, dtype=torch.float64)
+    trajectory = gradientMatching.free_trajectory(net, data, 400, 1)
+    assert gradientMatching.settling(net, trajectory, 1e-6).settled
+    shares = [at_bounds(v) for v in trajectory[-1]]
+    assert shares[0] == (0 if output == "inside" else 0.25)
+    assert all((share == 0) == (hidden == "inside") for share in shares[1:])
+    coarse, fine, finest = (difference(net, beta, 400, 100, data) for beta in (1e-2, 1e-4, 1e-6))
+    if output == "inside":
+        assert coarse > 30 * fine and fine < 3e-4 and finest < 3e-6
+    else:
+        assert 0.1 < finest < 10 and finest == pytest.approx(fine, rel=0.02)
