@@ -166,6 +166,8 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
     method = options["training_method"]
     options["training_method"] = ALIASES.get(method, method)
     kind, methods = described(options)
+    if kind.has_phases and "solver" not in record["options"]:
+        options["solver"] = "step"  # what every phase was before there was a choice
     rows: dict[str, list[dict[str, float]]] = {}
     reason, arrays = "", {}
     if "metrics.csv" in files:

@@ -174,6 +174,17 @@ def test_every_preset_is_recognised(name, tmp_path):
     assert found.results == [r for r in found.results if r.method == method]
 
 
+@pytest.mark.parametrize("words", [P_1H, "--preset deep-and", "--preset brainprop-mnist-conv"])
+def test_a_record_from_before_there_were_solvers_is_recognised(tmp_path, words):
+    method = {"--preset deep-and": "DEEP"}.get(words, "BrainProp" if "brain" in words else "EP")
+    path = make_run(tmp_path / "Trial-1", words, {method: [2.0]}) / "hyperparameters.json"
+    new, record = only(tmp_path), json.loads(path.read_text())
+    for name in ("solver", "omega", "max_sweeps"):
+        del record["options"][name]
+    path.write_text(json.dumps(record))
+    assert new.preset and (only(tmp_path).key, only(tmp_path).preset) == (new.key, new.preset)
+
+
 @pytest.mark.parametrize(
     "words, label",
     [
