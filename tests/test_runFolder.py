@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,8 @@ import commands
 import numpy as np
 import pytest
 import torch
-from test_commandLine import fails
 
 from errors import RunError
-from main import main
 from netFunctions import Progress
 from runFolder import (
     RunFolder,
@@ -34,7 +33,8 @@ from runFolder import (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
-    commands.run(*commands.SMALL, "--epochs", 2, "--beta", 1 / 3, "--results-dir", results)
+    with commands.drawing():
+        commands.call(*commands.SMALL, "--epochs", 2, "--beta", 1 / 3, "--results-dir", results)
     return commands.only_run(results)
 
 
@@ -61,14 +61,8 @@ def test_the_record_says_what_was_run_unrounded(folder):
     assert f"- beta: {1 / 3}\n" in text and "- size_tab: 10 16 64\n" in text
     assert (record["system"], record["action"]) == ("energy-based", "train")
     assert record["options"]["beta"] == 1 / 3 and record["options"]["seed"] == 0
-    for word in (
-        "torch version",
-        "python version",
-        "numpy version",
-        "commit",
-        "command",
-        "machine",
-    ):
+    versions = [f"{name} version" for name in ("torch", "python", "numpy")]
+    for word in (*versions, "commit", "command", "machine"):
         assert f"- {word}: " in text
     assert record["command"].startswith("python main.py --dataset digits")
 
@@ -100,11 +94,10 @@ def test_runs_started_at_once_never_share_a_folder(tmp_path):
     assert numbers == list(range(1, 61))
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
-    (tmp_path / "results").write_text("a file, not a folder")
-    done = commands.run(*commands.SMALL, "--results-dir", tmp_path / "results", check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "choose another place with --results-dir" in done.stderr
+def test_a_place_that_cannot_be_written_is_one_sentence(place, capfd):
+    (place / "results").write_text("a file, not a folder")
+    line = shlex.join([*commands.SMALL, "--results-dir", "results"])
+    commands.refuses(line, "choose another place with --results-dir", capfd)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -140,7 +133,7 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
 
 
 def first_checkpoint_size(results) -> int:
-    commands.run(*LARGER, "--epochs", 1, "--results-dir", results)
+    commands.call(*LARGER, "--epochs", 1, "--results-dir", results)
     return (commands.only_run(results) / "checkpoint.pt").stat().st_size
 
 
@@ -231,7 +224,7 @@ def test_a_checkpoint_of_another_run_is_not_resumed(path, value, said, folder, t
     change(state, path, value)
     torch.save(state, own / "checkpoint.pt")
     before = (own / "checkpoint.pt").read_bytes()
-    message = fails(main, f"--resume {own} --epochs 3", capfd)
+    message = commands.fails(f"--resume {own} --epochs 3", capfd)
     assert f"{own / 'checkpoint.pt'} is of another run: it " in message and said in message
     assert (own / "checkpoint.pt").read_bytes() == before
 
@@ -243,9 +236,9 @@ def test_a_checkpoint_of_a_larger_network_is_neither_resumed_nor_loaded(folder, 
     name = max(weights, key=lambda key: weights[key].numel())
     weights[name] = torch.zeros(17, *weights[name].shape[1:])
     torch.save(state, own / "checkpoint.pt")
-    assert "holds another network for EP" in fails(main, f"--resume {own} --epochs 3", capfd)
+    assert "holds another network for EP" in commands.fails(f"--resume {own} --epochs 3", capfd)
     line = f"--action evaluate --load {own / 'checkpoint.pt'}"
-    assert "holds a network of other sizes" in fails(main, line, capfd)
+    assert "holds a network of other sizes" in commands.fails(line, capfd)
 
 
 def test_weights_of_a_method_that_the_network_has_not_are_not_evaluated(folder, tmp_path, capfd):
@@ -253,7 +246,7 @@ def test_weights_of_a_method_that_the_network_has_not_are_not_evaluated(folder, 
     state["weights"] = {"DEEP": state["weights"]["EP"]}
     torch.save(state, tmp_path / "wrong.pt")
     line = f"--action evaluate --load {tmp_path / 'wrong.pt'}"
-    assert "holds weights of DEEP, no method of this network" in fails(main, line, capfd)
+    assert "holds weights of DEEP, no method of this network" in commands.fails(line, capfd)
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):

@@ -1,8 +1,10 @@
 """Training: it learns, it is repeatable, and stopping it changes nothing but the clock."""
 
 import csv
+import itertools
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,7 +14,6 @@ import time
 import commands
 import pytest
 import torch
-from test_commandLine import fails
 
 from datasets import load_dataset
 from errors import TrainingError
@@ -23,13 +24,14 @@ from networks.base import Rule
 from runFolder import RunFolder, read_checkpoint
 from solvers import settle_rule
 
-NETS = {
-    "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), {"T": 40, "Kmax": 8, "beta": 0.5}),
-    "EPdisc": (lambda: EPdisc([10, 24, 64]), {"T": 20, "Kmax": 6, "beta": 0.2}),
-    "toy": (lambda: toyEPcont([10, 24, 64], "tanh"), {"T": 60, "Kmax": 30, "beta": 0.5}),
+NETS = {  # with the phases and the rate with which they learn in two epochs
+    "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), {"T": 40, "Kmax": 8, "beta": 0.5}, 0.3),
+    "EPdisc": (lambda: EPdisc([10, 24, 64]), {"T": 20, "Kmax": 6, "beta": 0.2}, 0.3),
+    "toy": (lambda: toyEPcont([10, 24, 64], "tanh"), {"T": 60, "Kmax": 30, "beta": 0.5}, 0.1),
     "convEP": (
         lambda: convEP([10], [16, 1], (8, 8), "sigm", Fconv=3),
         {"T": 40, "Kmax": 10, "beta": 0.4},
+        0.3,
     ),
 }
 
@@ -48,24 +50,19 @@ def schedule(lr_tab, **changes) -> Schedule:
 @pytest.mark.parametrize("method", ["EP", "BPTT"])
 @pytest.mark.parametrize("name", NETS)
 def test_every_network_learns_by_both_methods(name, method, digits, tmp_path):
-    build, phases = NETS[name]
+    build, phases, rate = NETS[name]
     net = build()
-    rates = [0.1] * len(net.synapses)
-    before = evaluate(net, digits.test, schedule(rates, **phases)).error
-    rows = train(
-        {method: net},
-        digits,
-        schedule(rates, epochs=6, batch_size=20, **phases),
-        RunFolder(tmp_path),
-    )
-    assert rows[-1]["test_error"] < 0.6 * before
+    plan = schedule([rate] * len(net.synapses), batch_size=20, **phases)
+    before = evaluate(net, digits.test, plan).error
+    rows = train({method: net}, digits, plan, RunFolder(tmp_path))
+    assert rows[-1]["test_error"] < 0.5 * before
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_on_line_figures_are_those_of_the_free_phase(name, digits, tmp_path):
     """With a rate of almost nothing the on-line error is the error of the untaught network."""
-    build, phases = NETS[name]
+    build, phases, _ = NETS[name]
     net = build()
     plan = schedule([1e-30] * len(net.synapses), epochs=1, batch_size=64, **phases)
     row = train({"EP": net}, digits, plan, RunFolder(tmp_path))[0]
@@ -74,17 +71,39 @@ def test_on_line_figures_are_those_of_the_free_phase(name, digits, tmp_path):
     assert row["loss"] == pytest.approx(whole.loss, rel=1e-5)
 
 
-def test_both_methods_start_from_the_same_weights_and_order(tmp_path):
-    commands.run("--benchmark", "--epochs", 1, *commands.SMALL, "--results-dir", tmp_path)
-    first = only_batches(tmp_path)
-    assert first["EP"] != first["BPTT"]
-    one = [EPcont([10, 16, 64], seed=3).weights[0] for _ in range(2)]
-    assert torch.equal(*one)
+def test_both_methods_start_from_the_same_weights(tmp_path):
+    """With a rate of almost nothing they stay there, and both measure the same."""
+    words = ["--benchmark", "--lr_tab", 1e-30, "--seed", 3, *commands.SMALL]
+    commands.call(*words, "--results-dir", tmp_path)
+    ep, bptt = comparable(commands.only_run(tmp_path))[0]
+    assert (ep.pop("method"), bptt.pop("method")) == ("EP", "BPTT") and ep == bptt
+    kept = read_checkpoint(commands.only_run(tmp_path) / "checkpoint.pt")["weights"]
+    first = EPcont([10, 16, 64], dt=0.2, seed=3).state_dict()
+    for weights in kept.values():
+        assert all(torch.equal(weights[name], first[name]) for name in first)
 
 
-def only_batches(results):
-    rows = list(csv.DictReader((commands.only_run(results) / "metrics.csv").open()))
-    return {row["method"]: row["train_error"] for row in rows}
+def test_both_methods_see_the_same_batches_in_an_order_of_their_own_for_each_epoch(
+    digits, tmp_path
+):
+    seen = {"EP": [], "BPTT": []}
+
+    def watched(method):
+        net = EPdisc([10, 16, 64])
+        rule = net.rules[method]
+
+        def learn(net, data, *others):
+            seen[method].append(data.clone())
+            return rule.learn(net, data, *others)
+
+        net.rules = {method: rule._replace(learn=learn)}
+        return net
+
+    train({name: watched(name) for name in seen}, digits, schedule([0.1, 0.1]), RunFolder(tmp_path))
+    assert all(torch.equal(a, b) for a, b in zip(*seen.values(), strict=True))
+    epochs = [torch.cat(seen["EP"][k : k + 15]) for k in (0, 15)]
+    assert not torch.equal(*epochs)
+    assert torch.equal(*(epoch.sum(0) for epoch in epochs))  # the same samples
 
 
 def comparable(folder):
@@ -105,24 +124,26 @@ def assert_equal_runs(one, other):
     assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
 
 
-LONGER = [*commands.SMALL, "--batch-size", 2, "--epochs", 3, "--benchmark", "--seed", 5]
+LONGER = [*commands.SMALL, "--train-samples", 240, "--batch-size", 2, "--benchmark", "--seed", 5]
+BATCHES = 120  # of an epoch
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     results = tmp_path_factory.mktemp("undisturbed")
-    commands.run(*LONGER, "--results-dir", results)
+    commands.call(*LONGER, "--epochs", 3, "--results-dir", results)
     return commands.only_run(results)
 
 
 def test_the_same_command_gives_the_same_numbers(undisturbed, tmp_path):
-    commands.run(*LONGER, "--results-dir", tmp_path)
+    commands.run(*LONGER, "--epochs", 3, "--results-dir", tmp_path)  # in a process of its own
     assert_equal_runs(undisturbed, commands.only_run(tmp_path))
 
 
 def start_and_wait(results, rows: int) -> subprocess.Popen:
     """Start the long run; return when metrics.csv has so many rows and the next epoch goes on."""
-    command = [sys.executable, "main.py", *map(str, LONGER), "--results-dir", str(results)]
+    words = map(str, [*LONGER, "--epochs", 3, "--results-dir", results])
+    command = [sys.executable, "main.py", *words]
     process = subprocess.Popen(
         command, cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -130,7 +151,7 @@ def start_and_wait(results, rows: int) -> subprocess.Popen:
     while time.monotonic() < deadline:
         found = list(results.glob("*/*/*/metrics.csv"))
         if found and len(found[0].read_text().splitlines()) == 1 + rows:
-            time.sleep(0.3)
+            time.sleep(0.05)
             return process
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -148,7 +169,7 @@ def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path, cap
     process.wait()
     assert str(process.pid) in (folder / "lock").read_text()
     assert len(comparable(folder)[0]) < 6, "it was over before it was killed"
-    commands.run("--resume", folder)
+    commands.call("--resume", folder)
     assert_equal_runs(undisturbed, folder)
     assert not (folder / "lock").exists()
 
@@ -170,49 +191,65 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(left, tmp_path):
 
 
 def test_resuming_without_options_or_with_results_but_no_checkpoint_is_refused(tmp_path, capfd):
-    assert "cannot read" in fails(main, f"--resume {tmp_path}", capfd)
+    assert "cannot read" in commands.fails(f"--resume {tmp_path}", capfd)
     commands.call(*commands.SMALL, "--epochs", 1, "--results-dir", tmp_path)
     folder = commands.only_run(tmp_path)
     (folder / "checkpoint.pt").unlink()
-    capfd.readouterr()
     rows = (folder / "metrics.csv").read_text()
-    assert "no checkpoint at" in fails(main, f"--resume {folder}", capfd)
+    assert "no checkpoint at" in commands.fails(f"--resume {folder}", capfd)
     assert (folder / "metrics.csv").read_text() == rows
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_the_batches_done_and_prints_how_to_go_on(number, undisturbed, tmp_path):
-    process = start_and_wait(tmp_path, 1)
-    os.kill(process.pid, number)
-    _, message = process.communicate(timeout=60)
+def test_a_signal_keeps_the_batches_done(number, undisturbed, tmp_path, monkeypatch, capsys):
+    taught, learn = itertools.count(1), EPcont.learn
+
+    def learn_and_be_stopped(*args):
+        result = learn(*args)
+        if next(taught) == BATCHES + 50:  # in the second epoch
+            os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(EPcont, "learn", learn_and_be_stopped)
+    assert (
+        main([*map(str, LONGER), "--epochs", "3", "--results-dir", str(tmp_path)]) == 128 + number
+    )
     folder = commands.only_run(tmp_path)
-    assert process.returncode == 128 + number
-    assert f"go on with: python main.py --resume {folder}" in message
-    assert "Traceback" not in message
+    assert f"go on with: python main.py --resume {folder}" in capsys.readouterr().err
     progress = read_checkpoint(folder / "checkpoint.pt")["progress"]
-    assert progress["batch"] > 0 and len(progress["record"]["loss"]) == 750
-    assert (folder / "results.png").exists()
-    commands.run("--resume", folder)
+    assert (progress["epoch"], progress["batch"]) == (2, 50)
+    assert len(progress["record"]["loss"]) == BATCHES
+    commands.call("--resume", folder)
     assert_equal_runs(undisturbed, folder)
 
 
+def test_a_process_that_gets_a_signal_draws_its_figures_and_prints_how_to_go_on(tmp_path):
+    process = start_and_wait(tmp_path, 1)
+    process.terminate()
+    _, message = process.communicate(timeout=60)
+    folder = commands.only_run(tmp_path)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"go on with: python main.py --resume {folder}" in message
+    assert "Traceback" not in message
+    assert (folder / "results.png").exists()
+
+
 def test_resuming_can_lengthen_a_run(undisturbed, tmp_path):
-    words = [*commands.SMALL, "--batch-size", 2, "--benchmark", "--seed", 5]
-    commands.run(*words, "--epochs", 1, "--results-dir", tmp_path)
-    commands.run("--resume", commands.only_run(tmp_path), "--epochs", 3)
+    commands.call(*LONGER, "--epochs", 1, "--results-dir", tmp_path)
+    commands.call("--resume", commands.only_run(tmp_path), "--epochs", 3)
     assert_equal_runs(undisturbed, commands.only_run(tmp_path))
 
 
 def test_a_recorded_run_is_repeated_from_its_json(undisturbed, tmp_path):
-    commands.run("--config", undisturbed / "hyperparameters.json", "--results-dir", tmp_path)
+    commands.call("--config", undisturbed / "hyperparameters.json", "--results-dir", tmp_path)
     assert_equal_runs(undisturbed, commands.only_run(tmp_path))
 
 
 def test_evaluate_gives_the_error_of_the_last_epoch(undisturbed):
-    done = commands.run("--action", "evaluate", "--load", undisturbed / "checkpoint.pt")
+    printed = commands.call("--action", "evaluate", "--load", undisturbed / "checkpoint.pt")
     last = comparable(undisturbed)[0][-2:]
     for row in last:
-        assert f"{row['method']}: test error {float(row['test_error']):.2f} %" in done.stdout
+        assert f"{row['method']}: test error {float(row['test_error']):.2f} %" in printed
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_batch(digits, tmp_path):
@@ -238,12 +275,11 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(digits, tmp_path):
     assert all(torch.equal(v, good["weights"]["EP"][k]) for k, v in kept["weights"]["EP"].items())
 
 
-def test_rates_too_high_end_with_a_sentence(tmp_path):
+def test_rates_too_high_end_with_a_sentence(tmp_path, capfd):
     """--no-clamp with huge rates overflows in truth: one line, status 2, numbers so far kept."""
-    words = ["--no-clamp", "--activation-function", "hardsigm", "--lr_tab", "1e38", "1e38"]
-    done = commands.run(*commands.SMALL, *words, "--results-dir", tmp_path, check=False)
-    assert done.returncode == 2
-    assert "not finite in epoch 1, batch" in done.stderr and "Traceback" not in done.stderr
+    line = shlex.join([*commands.SMALL, "--results-dir", str(tmp_path)])
+    line += " --no-clamp --activation-function hardsigm --lr_tab 1e38 1e38"
+    assert "not finite in epoch 1, batch" in commands.fails(line, capfd)
     assert read_checkpoint(commands.only_run(tmp_path) / "checkpoint.pt")["progress"]["epoch"] == 1
 
 
