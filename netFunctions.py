@@ -299,6 +299,7 @@ class Training:
         self.nets, self.data, self.schedule, self.run = nets, data, schedule, run
         self.options, self.team = options, next(iter(nets.values())).team
         check_shares(self.team, data, schedule)
+        check_rates(schedule)
         self.progress = Progress()
         self.best: dict[str, dict[str, torch.Tensor]] = {}  # weights of the best epoch
         self.particles = {method: (Particles(), Particles()) for method in nets}  # train, test
@@ -430,6 +431,16 @@ def check_shares(team: Team, data: Dataset, schedule: Schedule) -> None:
                 f"{option} {min(size, len(split))}: a batch of {last} samples cannot be shared by "
                 f"{team.size} processes"
             )
+
+
+def check_rates(schedule: Schedule) -> None:
+    """Raise TrainingError where what weights change by is no number of their type."""
+    rate, beta = max(schedule.lr_tab, default=0.0), schedule.beta or 1.0
+    if rate / abs(beta) > torch.finfo(schedule.dtype).max:
+        raise TrainingError(
+            f"--lr_tab {rate:g} over --beta {beta:g} is more than "
+            f"{str(schedule.dtype).removeprefix('torch.')} holds: lower the rate"
+        )
 
 
 def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -29,6 +29,8 @@ SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no 
     "dtype": "float32",
 }
 ALIASES = {"eqprop": "EP"}  # of training methods
+MANY_THREADS = 1024  # torch ends the program where the system cannot start as many as it is told
+SMALLEST, LARGEST = 1.2e-38, 3.4e38  # of 32-bit numbers
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,13 +102,19 @@ def device_label(text: str) -> int:
     return whole(text, -1)
 
 
-def whole(text: str, least: int) -> int:
+def n_threads(text: str) -> int:
+    return whole(text, 0, MANY_THREADS)
+
+
+def whole(text: str, least: int, most: int = sys.maxsize) -> int:
     try:
         value = int(text)
     except ValueError:
         value = least - 1
     if value < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    if value > most:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {most}")
     return value
 
 
@@ -117,6 +125,8 @@ def real(text: str, fits, what: str) -> float:
         value = math.nan
     if not math.isfinite(value) or not fits(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    if abs(value) > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 32-bit numbers hold, {LARGEST}")
     return value
 
 
@@ -129,9 +139,12 @@ def not_negative(text: str) -> float:
 
 
 def non_zero(text: str) -> float:
-    return real(
+    value = real(
         text, lambda v: v != 0, "a number other than 0 (EP is a difference quotient in beta)"
     )
+    if abs(value) < SMALLEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is nearer to 0 than {SMALLEST}")
+    return value
 
 
 def finite(text: str) -> float:
@@ -388,7 +401,7 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     )
     group.add_argument(
         "--threads",
-        type=natural,
+        type=n_threads,
         default=0,
         metavar="N",
         help="of the CPU; 0: 1 for networks whose steps are too short to share, else torch's "

@@ -139,7 +139,7 @@ def wire_up(
     removed = places[chosen][torch.randperm(int(chosen.sum()), generator=generator)]
     empty = (distance > 1).flatten().nonzero().squeeze(1)
     if len(removed) and not len(empty):
-        raise ValueError("bypass_p is above 0, but with two layers no link can skip one")
+        raise ValueError("--bypass-p is above 0, but with two layers no link can skip one")
     if len(removed):
         slot = torch.randint(len(empty), (len(removed),), generator=generator)
         filled = empty[slot]

@@ -63,14 +63,24 @@ def build_network(args: Settings, data: Dataset, state: dict | None = None) -> E
     Args:
         state: what is going to be loaded into it, which then says what its structure is.
     Raises:
-        RunError: sizes that do not fit each other.
+        RunError: sizes that do not fit each other, or the memory.
     """
     system = args.system
+    needed, there = 4 * system.n_weights(args, data), all_memory()
+    if there is not None and needed > there:
+        raise RunError(
+            f"the weights of this network take {needed / 2**30:.3g} GiB, this machine has "
+            f"{there / 2**30:.3g} GiB of memory: make it smaller"
+        )
     try:
         net = system.rebuild(args, data, state) if state else system.build(args, data)
+        net = net.to(device_of(args), getattr(torch, args.dtype))
     except ValueError as error:
         raise RunError(str(error)) from None
-    net = net.to(device_of(args), getattr(torch, args.dtype))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise RunError("there is not enough memory for this network: make it smaller") from None
     if args.compile:
         net.compile_steps()
     return net
@@ -250,6 +260,14 @@ def free_memory(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def all_memory() -> int | None:
+    """Bytes of memory of the machine, or None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
 

@@ -135,6 +135,10 @@ class System:
         """About how many a step of the dynamics takes; infinitely many without dynamics."""
         return math.inf
 
+    def n_weights(self, args: argparse.Namespace, data: Any) -> int:
+        """About how many numbers a network keeps at least, where sizes are typed."""
+        return 0
+
     def starts_anywhere(self, args: argparse.Namespace) -> bool:
         """Whether the state that a free phase starts from is drawn with the seed."""
         return False

@@ -99,6 +99,10 @@ class BrainProp(System):
             raise UserError("--architecture nets learn by --training-method BrainProp or EBP")
 
     def settle(self, args, data):
+        if data.n_classes < 2:
+            raise UserError(
+                f"--dataset {args.dataset} has one output, these nets choose among some"
+            )
         if len(args.lr_tab) != 1:
             raise UserError(
                 f"--lr_tab has {len(args.lr_tab)} values, these nets learn with one rate"

@@ -176,6 +176,9 @@ class Directed(System):
         neurons = math.prod(data.shape) + sum(args.N_H) + data.n_classes
         return args.num_net * len(data.train) * neurons**2
 
+    def n_weights(self, args, data):
+        return args.num_net * (math.prod(data.shape) + sum(args.N_H) + data.n_classes) ** 2
+
     def starts_anywhere(self, args):
         return args.init_state > 0
 

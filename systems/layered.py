@@ -116,6 +116,9 @@ class Layered(System):
     def folder_name(self, args):
         return f"{self.folder}_{len(args.size_tab) - 2}hidden"
 
+    def n_weights(self, args, data):
+        return sum(n * m for n, m in itertools.pairwise(args.size_tab))
+
     def multiplications(self, args, data):
         sizes = args.size_tab[:-1]
         return args.batch_size * sum(n * m for n, m in itertools.pairwise(sizes))
@@ -222,6 +225,10 @@ class Convolutional(Layered):
 
     def folder_name(self, args):
         return f"ep_conv_{len(args.C_tab) - 1}conv_{len(args.size_tab)}fc"
+
+    def n_weights(self, args, data):
+        kernels = sum(n * m for n, m in itertools.pairwise(args.C_tab)) * args.Fconv**2
+        return kernels + super().n_weights(args, data) + args.size_tab[-1] * args.C_tab[0]
 
     def multiplications(self, args, data):
         return math.inf

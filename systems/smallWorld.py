@@ -108,6 +108,9 @@ class SmallWorld(Layered):
         topology = Topology.from_state(args.size_tab, state)
         return SmallWorldEP(topology, args.bypass_mag, args.dt, args.seed)
 
+    def n_weights(self, args, data):
+        return sum(args.size_tab) ** 2  # who is linked to whom
+
     def folder_name(self, args):
         return f"ep_{args.network_type}_{len(args.size_tab) - 2}hidden"
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 
 import commands
 import pytest
@@ -132,6 +133,19 @@ WRONG = {  # command line -> what its one line must say
     "--dt 1.5": "--dt: '1.5' is not a step above 0 and at most 1",
     "--lr_tab 0.1 -0.1": "--lr_tab: '-0.1' is not a number above 0",
     "--seed -1": "--seed: '-1' is not a whole number of at least 0",
+    f"--seed {10**30}": f"--seed: '{10**30}' is more than 9223372036854775807",
+    "--threads 1000000000": "--threads: '1000000000' is more than 1024",
+    "--lr_tab 1e300": "--lr_tab: '1e300' is more than 32-bit numbers hold",
+    "--beta=-1e300": "--beta: '-1e300' is more than 32-bit numbers hold",
+    "--beta 1e-300": "--beta: '1e-300' is nearer to 0 than 1.2e-38",
+    f"{DIGITS} --size_tab 10 {10**12} 64": "GiB of memory: make it smaller",
+    f"{DIGITS} --network-type MLFF --size_tab 10 {10**12} 64": "GiB of memory: make it smaller",
+    f"{DIGITS} --C_tab {10**12} 1 --lr_tab .1 .1": "GiB of memory: make it smaller",
+    f"--training-method DEEP --num_net {10**12}": "GiB of memory: make it smaller",
+    f"--training-method DEEP --N_H {sys.maxsize}": "GiB of memory: make it smaller",
+    "--dataset diabetes --training-method BrainProp --validation test --patience 3": (
+        "--dataset diabetes has one output, these nets choose among some"
+    ),
     "--tol -1": "--tol: '-1' is not a number of at least 0",
     "--size_tab": "--size_tab: expected at least one argument",
     f"{DIGITS} --size_tab 10 20 784": "must end in 64, the inputs of digits",
@@ -206,6 +220,30 @@ def test_records_are_checked_like_the_command_line(place, capfd):
     for name, (text, expected) in records.items():
         (place / name).write_text(text)
         assert expected in commands.fails(f"--config {name}", capfd)
+
+
+def test_a_recorded_size_without_bounds_is_a_sentence(place, capfd):
+    options = {"dataset": "digits", "size_tab": [10, 10**12, 64], "lr_tab": [0.1, 0.1]}
+    (place / "large.json").write_text(json.dumps({"options": options}))
+    assert "GiB of memory: make it smaller" in commands.fails("--config large.json", capfd)
+    assert not (place / "results").exists()
+
+
+def test_memory_that_ends_while_a_network_is_built_is_a_sentence(place, capfd, monkeypatch):
+    from runs import one
+
+    def build(self, args, data):
+        torch.empty(2**50)
+
+    monkeypatch.setattr(one, "all_memory", lambda: None)  # as on a system that does not tell
+    monkeypatch.setattr("systems.layered.EnergyBased.build", build)
+    assert "not enough memory for this network" in commands.fails(DIGITS, capfd)
+
+
+def test_a_rate_whose_quotient_by_beta_overflows_is_a_sentence(place, capfd):
+    line = f"{DIGITS} --size_tab 10 8 64 --lr_tab 1e30 --beta 1e-30 --T 2 --Kmax 1"
+    message = commands.fails(line, capfd)
+    assert "--lr_tab 1e+30 over --beta 1e-30 is more than float32 holds: lower the rate" in message
 
 
 def test_resume_refuses_other_options(place, capfd):

@@ -17,7 +17,6 @@ import torch
 
 from datasets import load_dataset
 from errors import TrainingError
-from main import main
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
 from networks.base import Rule
@@ -163,7 +162,7 @@ def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path, cap
     """Beside the running process it is refused; the lock that a dead one leaves is taken over."""
     process = start_and_wait(tmp_path, rows)
     folder = commands.only_run(tmp_path)
-    message = fails(main, f"--resume {folder}", capfd)
+    message = commands.fails(f"--resume {folder}", capfd)
     assert f"process {process.pid} on {platform.node()} is at work in {folder}" in message
     process.kill()
     process.wait()
