@@ -311,9 +311,12 @@ class Cluster(Launcher):
     def ended(self) -> Iterator[tuple[str, str]]:
         time.sleep(LOOK_EVERY)
         for future in [future for future in tuple(self.under_way) if future.done()]:
+            name = self.under_way.pop(future, "")
+            if not name:  # forgotten at a signal just now
+                return
             if future.cancelled():
                 raise RunError(LOST)
-            name, error = self.under_way.pop(future), future.exception()
+            error = future.exception()
             yield name, reason_of(error) if error else future.result()
 
 

@@ -331,7 +331,7 @@ def run_many(args: Settings, argv: list[str]) -> None:
     first, *_ = [parse([*run.words, *more]) for run in runs]
     with contextlib.ExitStack() as stack:
         launcher, call, where = stack.enter_context(launcher_of(args))
-        folder = args.resume or new_group(first, runs)
+        folder = args.resume or new_group(first, runs, args.results_dir)
         stack.enter_context(sole_program(folder))
         missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
         if args.resume and missing:
@@ -362,6 +362,8 @@ def runs_of(args: Settings, words: list[str]) -> tuple[list[Run], list[str]]:
     words = split_words(words, ASK_FOR_MANY)[1]
     if args.resume:
         return read_plan(args.resume), words
+    if args.action == "evaluate":  # which by itself writes no results
+        words = split_words(words, {"--results-dir"})[1]
     if not args.threads:
         words = [*split_words(words, {"--threads"})[1], "--threads", "1"]
     seeds = range(args.seed, args.seed + args.trials)
@@ -379,12 +381,10 @@ def launcher_of(args: Settings) -> Iterator[tuple[Launcher, Call, str]]:
         yield Cluster(client), sent_as_code(), where
 
 
-def new_group(first: Settings, runs: list[Run]) -> Path:
+def new_group(first: Settings, runs: list[Run], results_dir: Path) -> Path:
     """Take a folder for many runs, of which the first has these options, and write their plan."""
     first, _ = load_data(first)
-    folder = createPath(
-        first.results_dir, first.system.folder_name(first), device_name(first), "Runs"
-    )
+    folder = createPath(results_dir, first.system.folder_name(first), device_name(first), "Runs")
     RunFolder(folder).copy_plotting()
     write_plan(folder, runs)
     return folder

@@ -11,7 +11,7 @@ import torch
 from test_commandLine import fails
 
 from errors import RunError
-from runFolder import RunFolder, lock, read_checkpoint
+from runFolder import lock, read_checkpoint
 from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, tables
 
@@ -265,25 +265,46 @@ def test_an_evaluation_that_draws_its_first_states_is_not_refused(by_jobs, tmp_p
     assert [row["status"] for row in summary_of(group_in(tmp_path))] == ["done"] * 2
 
 
-def test_the_summary_shows_the_epoch_that_validation_chose(tmp_path, capsys):
+def test_the_summary_shows_the_epoch_that_validation_chose(tmp_path):
     words = ["--dataset", "digits", "--training-method", "BrainProp", "--batch-size", 500]
-    words += ["--epochs", 3, "--patience", 2, "--sweep", "lr_tab", 0.1, 1]
+    words += ["--epochs", 12, "--patience", 1, "--sweep", "lr_tab", 1, 10]
     commands.call(*words, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
-    for run, kept in (("lr_tab=0.1,seed=0", 3), ("lr_tab=1,seed=0", 2)):
-        stored = RunFolder(folder / run).read_arrays() | {"BrainProp_kept_epoch": np.array(kept)}
-        RunFolder(folder / run).write_arrays(stored)
-    capsys.readouterr()
-    commands.call("--resume", folder)  # nothing is missing: only the summary is written anew
-    rows = read_rows(folder / "summary.csv")
+    rows, text = read_rows(folder / "summary.csv"), (folder / "summary.md").read_text()
     assert list(rows[0])[-3:] == ["seconds", "kept_epoch", "kept_test_error"]
-    assert [row["kept_epoch"] for row in rows] == ["3", "2"]
-    text = (folder / "summary.md").read_text()
     assert "| test error | kept test error | kept epoch | best test error | best epoch |" in text
     for row in rows:
-        metrics = read_rows(folder / row["run"] / "metrics.csv")
-        assert row["kept_test_error"] == metrics[int(row["kept_epoch"]) - 1]["test_error"]
-        assert f"| {float(row['kept_test_error']):.4g} | {row['kept_epoch']} |" in text
+        best = read_checkpoint(folder / row["run"] / "checkpoint.pt")["progress"]["best"]
+        kept, metrics = int(row["kept_epoch"]), read_rows(folder / row["run"] / "metrics.csv")
+        assert kept == best["BrainProp"]["epoch"] == len(metrics) - 1  # one epoch was too many
+        assert row["kept_test_error"] == metrics[kept - 1]["test_error"]
+        assert f"| {float(row['kept_test_error']):.4g} | {kept} |" in text
+
+
+def test_what_is_kept_anyway_has_no_column(by_jobs):
+    rows = read_rows(group_in(by_jobs / "energy-based" / "1") / "summary.csv")
+    assert not {"kept_epoch", "kept_test_error"} & set(rows[0])
+
+
+def test_two_actions_in_one_sweep_have_the_measures_that_each_brings(tmp_path):
+    words = [*TINY[:-2], "--sweep", "action", "plotcurves", "receipe", "--results-dir", tmp_path]
+    commands.call(*words)
+    curves, receipe = read_rows(group_in(tmp_path) / "summary.csv")
+    assert curves["status"] == receipe["status"] == "done"
+    assert curves["rmse_neurons"] and not receipe["rmse_neurons"] and receipe["same_sign"]
+
+
+@pytest.mark.figures
+def test_a_figure_that_fails_is_a_warning_at_the_end_of_the_job(tmp_path, monkeypatch, capfd):
+    import plotFunctions
+
+    def fails(folder):
+        raise ValueError("could not convert string to float: ''")
+
+    monkeypatch.setitem(plotFunctions.FIGURES, "trials", fails)
+    commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
+    out, err = capfd.readouterr()
+    assert "| EP | 2 |" in out and "warning: no figure trials of" in err and "Traceback" not in err
 
 
 # Failures and going on --------------------------------------------------------------------------

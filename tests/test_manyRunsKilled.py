@@ -10,7 +10,7 @@ import sys
 import time
 from multiprocessing import forkserver
 from pathlib import Path
-from threading import Thread
+from threading import Timer
 
 import commands
 import pytest
@@ -18,7 +18,7 @@ from test_manyRuns import group_in, same_to_the_bit, summary_of
 
 from errors import RunError
 from runFolder import createPath
-from runs import launch
+from runs import launch, many
 from runs.many import PLAN
 
 LONGER = ["--dataset", "xor", "--network-type", "SW_no_intra", "--size_tab", 1, 8, 8, 8, 2]
@@ -100,23 +100,23 @@ def processes_below(pid):
     return found
 
 
-def kill_a_run_after(seconds, results):
-    """Kill the process of a run of this program, some time after it has begun."""
-
-    def kill():
-        wait_until(lambda: under_way(results, "status.txt"))
-        time.sleep(seconds)
-        for process in multiprocessing.active_children():
-            process.kill()
-
-    thread = Thread(target=kill)
-    thread.start()
-    return thread
+def killed_soon(words, more, folder, directory):
+    """As `launch.run_one`, in the process of a run, which is killed in the middle of it."""
+    Timer(random.uniform(0, 0.2), os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return launch.run_one(words, more, folder, directory)
 
 
-def test_killed_ten_times_it_ends_as_if_undisturbed(undisturbed, start, tmp_path):
-    """Three times the program with its runs, seven times a run, which is then marked as failed."""
-    first, dice, marked = [*LONGER, "--results-dir", tmp_path], random.Random(20), 0
+def killed_for_seed_0(words, more, folder, directory):
+    call = killed_soon if folder.endswith("seed=0") else launch.run_one
+    return call(words, more, folder, directory)
+
+
+@pytest.mark.figures
+def test_killed_ten_times_it_ends_as_if_undisturbed(undisturbed, start, tmp_path, monkeypatch):
+    """Three times the program with its runs, seven times and more a run."""
+    from main import main
+
+    first, dice, n_killed = [*LONGER, "--results-dir", tmp_path], random.Random(20), 0
     for _ in range(3):
         program = start(quiet_main, go_on(tmp_path) or first)
         wait_until(lambda: under_way(tmp_path, "status.txt"))
@@ -124,28 +124,26 @@ def test_killed_ten_times_it_ends_as_if_undisturbed(undisturbed, start, tmp_path
         program.kill()
         program.join()
     folder = go_on(tmp_path)[1]
-    for _ in range(7):
-        thread = kill_a_run_after(dice.uniform(0, 0.3), tmp_path)
-        commands.call("--resume", folder)
-        thread.join()
-        marked += sum(row["status"] == KILLED for row in summary_of(folder))
-        (folder / "seed=3" / "status.txt").unlink(missing_ok=True)  # so that there is one to kill
-        for name in ("checkpoint.pt", "metrics.csv", "results.npz"):
-            (folder / "seed=3" / name).unlink(missing_ok=True)
+    monkeypatch.setattr(many, "run_one", killed_soon)
+    while n_killed < 7:
+        assert main(["--resume", str(folder)]) in (0, 2)  # 2: all of them have failed
+        killed = [row["status"] == KILLED for row in summary_of(folder)]
+        assert any(killed), "they have ended too soon"
+        n_killed += sum(killed)
+    monkeypatch.undo()
     commands.call("--resume", folder)
-    assert marked
     same_to_the_bit(folder, undisturbed)
     assert {"trials.png", "summary.md"} <= {path.name for path in folder.iterdir()}
 
 
-def test_a_killed_run_has_failed_and_no_other_has(undisturbed, tmp_path):
-    thread = kill_a_run_after(0.1, tmp_path)
-    commands.call(*LONGER, "--results-dir", tmp_path)
-    thread.join()
+def test_a_killed_run_has_failed_and_no_other_has(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "run_one", killed_for_seed_0)
+    commands.call(*LONGER, "--jobs", 2, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
     assert [row["status"] for row in summary_of(folder)] == [KILLED, "done", "done", "done"]
     assert (folder / "seed=0" / "status.txt").read_text() == KILLED
     assert "1 run(s) failed." in (folder / "summary.md").read_text()
+    monkeypatch.undo()
     commands.call("--resume", folder)
     same_to_the_bit(folder, undisturbed)
 
