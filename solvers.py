@@ -140,7 +140,7 @@ def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
     tol = s[0].new_tensor(tol * (abs(beta) or 1.0))  # a tensor compares faster than a number
     going = whole = Sweeps(net, drive, net.movable(s), target, beta)
     looked = 0
-    read_every = LOOK_EVERY if going.weight.device.type == "cpu" else READ_EVERY
+    waits = read_every(going.weight.device)
     for done in range(1, limit + 1):
         if done == PLAIN_SWEEPS + 1:
             going.weight.mul_(omega)
@@ -149,7 +149,7 @@ def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
         if looks:
             going.note(gap, done - looked, tol)
             looked = done
-        if looks and done % read_every == 0 and done < limit:
+        if looks and done % waits == 0 and done < limit:
             n_left = int(going.weight.count_nonzero())
             if not n_left:
                 break
@@ -159,6 +159,11 @@ def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
         whole.take_back(going)
         whole.refresh()
     return Solution(net.finished(drive, whole.s, whole.seen), whole.sweeps, whole.residual)
+
+
+def read_every(device: torch.device) -> int:
+    """Sweeps between two times that the program asks who is left; a multiple of LOOK_EVERY."""
+    return LOOK_EVERY if device.type == "cpu" else READ_EVERY
 
 
 def checked(net, search: Search) -> Search:
@@ -198,6 +203,10 @@ class Sweeps:
         self.weights = [self.weight.view(*shape, *(1 for _ in axes)) for axes in inner]
         self.refresh()
 
+    @property
+    def progress(self) -> tuple[torch.Tensor, ...]:
+        return self.weight, self.sweeps, self.residual
+
     def refresh(self) -> None:
         self.seen = [self.net.seen(self.drive, self.layers, i) for i in range(len(self.layers))]
 
@@ -236,7 +245,8 @@ class Sweeps:
         target = None if self.target is None else self.target[rows]
         places = rows if self.rows is None else self.rows[rows]
         part = Sweeps(self.net, self.net.cut(self.drive, rows), s, target, self.beta, places)
-        part.weight.copy_(self.weight[rows])
+        for own, theirs in zip(part.progress, self.progress, strict=True):
+            own.copy_(theirs[rows])
         return part
 
     def take_back(self, part: Sweeps) -> None:

@@ -478,8 +478,8 @@ class DEEP(DirectedNetwork):
     published = Plasticity(dt_W=100.0)
     traces = True
     restless = (
-        "its dynamics conserve sums of states, so that a phase ends where its beginning decides, "
-        "and its rule is made of the steps in between"
+        "its dynamics conserve sums of states, so that the start of a phase decides its end, and "
+        "its rule is made of the steps in between"
     )
 
     def __init__(self, *args: Any, bias: bool = True, **options: Any) -> None:

@@ -149,7 +149,8 @@ def with_threads(args: Settings, data: Dataset) -> Settings:
 
 def run_training(args: Settings, argv: list[str], place: Path | None = None) -> None:
     args, data = load_data(args)
-    stored = checkpoint["weights"] if checkpoint else {}
+    stored = (RunFolder(args.resume).last_checkpoint() or {}) if args.resume else {}
+    stored = stored.get("weights", {})  # which say how the networks are built
     nets = {method: build_network(args, data, stored.get(method)) for method in methods_of(args)}
     team = form_team(device_of(args))
     if not team.alone and (args.stop or (args.tol and args.solver == "step")):

@@ -17,6 +17,7 @@ import torch
 
 from datasets import load_dataset
 from errors import TrainingError
+from main import main
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
 from networks.base import Rule
