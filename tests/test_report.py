@@ -26,7 +26,8 @@ from runFolder import METRICS, RunFolder
 from systems import PRESETS
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
-P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --T 30 --Kmax 10 --beta .1 --epochs 30"
+P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --beta .1 --epochs 30"
+P_1H += " --solver relax --Kmax 15"
 
 
 # Synthetic folders ---------------------------------------------------------------------------
