@@ -141,7 +141,7 @@ def test_the_same_command_gives_the_same_numbers(undisturbed, tmp_path):
 
 
 def start_and_wait(results, rows: int) -> subprocess.Popen:
-    """Start the long run; return when metrics.csv has so many rows and the next epoch goes on."""
+    """Start the long run; hold it when metrics.csv has so many rows and the next epoch goes on."""
     words = map(str, [*LONGER, "--epochs", 3, "--results-dir", results])
     command = [sys.executable, "main.py", *words]
     process = subprocess.Popen(
@@ -152,6 +152,7 @@ def start_and_wait(results, rows: int) -> subprocess.Popen:
         found = list(results.glob("*/*/*/metrics.csv"))
         if found and len(found[0].read_text().splitlines()) == 1 + rows:
             time.sleep(0.05)
+            process.send_signal(signal.SIGSTOP)
             return process
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -226,6 +227,7 @@ def test_a_signal_keeps_the_batches_done(number, undisturbed, tmp_path, monkeypa
 def test_a_process_that_gets_a_signal_draws_its_figures_and_prints_how_to_go_on(tmp_path):
     process = start_and_wait(tmp_path, 1)
     process.terminate()
+    process.send_signal(signal.SIGCONT)
     _, message = process.communicate(timeout=60)
     folder = commands.only_run(tmp_path)
     assert process.returncode == 128 + signal.SIGTERM
