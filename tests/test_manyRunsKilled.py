@@ -162,26 +162,48 @@ def test_killed_with_two_jobs_it_leaves_no_process_and_goes_on(undisturbed, star
     same_to_the_bit(group_in(tmp_path), undisturbed)
 
 
-def test_ctrl_c_saves_the_runs_under_way_and_says_how_to_go_on(undisturbed, tmp_path):
-    command = [sys.executable, commands.ROOT / "main.py", *map(str, LONGER), "--jobs", "2"]
+@pytest.fixture
+def typed(tmp_path):
+    """The program as it is started in a terminal, two runs at a time, the leader of its group."""
+    command = [sys.executable, "-u", commands.ROOT / "main.py", *LONGER, "--jobs", 2]
     running = subprocess.Popen(
-        [*command, "--results-dir", tmp_path],
+        [*map(str, command), "--results-dir", tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    wait_until(lambda: under_way(tmp_path), running)
+    yield running
+    running.kill()
+    running.wait()
+
+
+def interrupted(running):
+    """Press Ctrl-C; return what the program then says."""
     os.killpg(running.pid, signal.SIGINT)
     _, err = running.communicate(timeout=60)
-    folder = group_in(tmp_path)
     assert running.returncode == 130
+    return err
+
+
+def test_ctrl_c_saves_the_runs_under_way_and_says_how_to_go_on(undisturbed, typed, tmp_path):
+    wait_until(lambda: under_way(tmp_path), typed)
+    err = interrupted(typed)
+    folder = group_in(tmp_path)
     assert err == f"stopped; go on with: python main.py --resume {folder} --jobs 2\n"
     saved = [path.parent / launch.LOG for path in under_way(tmp_path)]
     assert saved and not any("Traceback" in log.read_text() for log in saved)
     assert "failed" not in (folder / "summary.csv").read_text()
     commands.call("--resume", folder)
     same_to_the_bit(folder, undisturbed)
+
+
+def test_ctrl_c_before_the_first_process_is_ready_is_the_same(typed, tmp_path):
+    assert any("thread(s) each" in line for line in typed.stdout)  # they are being started
+    time.sleep(0.3)
+    folder = group_in(tmp_path)
+    again = f"stopped; go on with: python main.py --resume {folder} --jobs 2\n"
+    assert interrupted(typed) == again
 
 
 def test_sigterm_with_one_job_is_the_same(undisturbed, start, tmp_path):
