@@ -356,9 +356,8 @@ def add_matching(parser: Parser, systems: Sequence[Any]) -> None:
     group.add_argument("--batches", type=positive_int, default=20, help="mini-batches of receipe")
 
 
-def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
-    group = parser.add_argument_group("runs")
-    group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
+def add_many(parser: Parser, systems: Sequence[Any]) -> None:
+    group = parser.add_argument_group("many runs")
     group.add_argument(
         "--trials", type=positive_int, default=1, metavar="N", help="as many seeds, from --seed on"
     )
@@ -385,6 +384,11 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     group.add_argument(
         "--dry-run", action=Flag, help="print the commands that would be run, and end"
     )
+
+
+def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
+    group = parser.add_argument_group("runs")
+    group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
     group.add_argument(
         "--resume", type=Path, metavar="FOLDER", help="go on with a stopped run, or many of them"
     )
@@ -426,7 +430,7 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
 
 
 GROUPS = (add_data, add_optimisation, add_phases, add_equilibrium)
-LAST_GROUPS = (add_matching, add_runs)
+LAST_GROUPS = (add_matching, add_many, add_runs)
 
 
 def build_parser(systems: Sequence[Any], actions: dict[str, str]) -> Parser:
