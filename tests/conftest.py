@@ -20,7 +20,7 @@ def undrawn():
 
 
 @pytest.fixture(autouse=True)
-def drawn(request):
+def figures_where_marked(request):
     """Figures, for a test that is marked."""
     with commands.drawing(request.node.get_closest_marker("figures") is not None):
         yield

@@ -27,6 +27,7 @@ from systems import PRESETS
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --beta .1 --epochs 30"
+STEPPED_P_1H = P_1H + " --T 40 --Kmax 15"  # as published
 P_1H += " --solver relax --Kmax 15"
 
 
@@ -162,7 +163,9 @@ def test_a_typed_run_is_recognised_as_a_published_one(tmp_path):
     [row] = [r for r in csv_rows(report_of(tmp_path)) if r["measure"] == "test_error"]
     assert (row["paper"], row["paper_std"], row["paper_confirmed"]) == ("2.00", "0.13", "memory")
     assert (row["measured"], row["std"], row["n"], row["partial"]) == ("1.9", "", "1", "False")
-    assert row["seconds"] == "60.0" and row["folders"] == "a/Trial-1" and "--T 30" in row["command"]
+    assert (
+        row["seconds"] == "60.0" and row["folders"] == "a/Trial-1" and "--Kmax 15" in row["command"]
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -175,7 +178,9 @@ def test_every_preset_is_recognised(name, tmp_path):
     assert found.results == [r for r in found.results if r.method == method]
 
 
-@pytest.mark.parametrize("words", [P_1H, "--preset deep-and", "--preset brainprop-mnist-conv"])
+@pytest.mark.parametrize(
+    "words", [STEPPED_P_1H, "--preset deep-and", "--preset brainprop-mnist-conv"]
+)
 def test_a_record_from_before_there_were_solvers_is_recognised(tmp_path, words):
     method = {"--preset deep-and": "DEEP"}.get(words, "BrainProp" if "brain" in words else "EP")
     path = make_run(tmp_path / "Trial-1", words, {method: [2.0]}) / "hyperparameters.json"
@@ -204,7 +209,7 @@ def test_another_option_is_another_experiment_without_a_papers_figure(tmp_path, 
 
 
 def test_machine_seed_and_places_are_no_part_of_an_experiment(tmp_path):
-    for seed, words in enumerate(("--threads 2", "--data-dir elsewhere", "--compile")):
+    for seed, words in enumerate(("--threads 2", "--data-dir elsewhere", "--test-batch-size 9")):
         make_run(tmp_path / f"Trial-{seed}", f"{P_1H} {words}", {"EP": [2.0] * 30}, seed=seed)
     one = only(tmp_path)
     assert one.preset == "P-1h" and len(one.counted) == 3
