@@ -1,7 +1,7 @@
 """BrainProp: the published numbers, the statistics of the choice, the nets and what they refuse."""
 
-import inspect
 import math
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -334,12 +334,6 @@ def test_same_global_seed_same_step(architecture):
     assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
 
 
-def test_a_step_has_the_signature_of_the_other_rules():
-    names = ["net", "data", "target", "schedule", "start"]
-    for function in (learn_by_brainprop, learn_by_ebp, look):
-        assert list(inspect.signature(function).parameters) == names
-
-
 # --------------------------------------------------------------------------------------- the nets
 
 
@@ -600,5 +594,8 @@ def test_dropout_drops_units_independently():
         assert both == pytest.approx(0.25, abs=0.006), distance
 
 
-def test_keeping_memory_is_a_wish():
-    assert keep_freed_memory() in (True, False)
+def test_keeping_memory_is_a_wish(monkeypatch):
+    """It is fulfilled by glibc; beside another C library the program does without."""
+    assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
+    monkeypatch.setattr(brainprop.ctypes, "CDLL", lambda name: object())
+    assert not keep_freed_memory()

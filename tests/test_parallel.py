@@ -15,11 +15,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from commands import ROOT, call
-from torch import nn
 
 from main import main
-from networks.brainprop import BatchNorm, build_classifier
-from parallel import ALONE, Team, join
+from parallel import ALONE, Team
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed")
 
@@ -187,11 +185,3 @@ def test_alone_nothing_is_shared():
     assert ALONE.total(x) is x
     assert ALONE.whole_shape(x.shape) == [5, 3]
     assert ALONE.weight == 1.0
-
-
-def test_every_layer_joins():
-    net, team = build_classifier("conv", (1, 8, 8), 10), Team(0, 2)
-    assert all(module.team is ALONE for module in net if hasattr(module, "team"))
-    join(net, team)
-    assert net.team is team
-    assert {layer.team for layer in net if isinstance(layer, nn.Dropout | BatchNorm)} == {team}

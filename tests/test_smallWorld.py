@@ -14,7 +14,6 @@ from commands import options, refuses
 from datasets import load_dataset
 from errors import UserError
 from gradientMatching import free_trajectory
-from netClasses import EquilibriumNetwork
 from netFunctions import Particles, Schedule, evaluate
 from networks.base import bptt_gradients, learn_by_ep
 from networks.smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
@@ -684,7 +683,3 @@ def test_folders_of_runs_are_drawn_side_by_side(swept, tmp_path):
     for name in ("bypass_p=0,seed=4", "bypass_p=0.3,seed=4"):
         shutil.copytree(swept / name, place / name)
     assert {p.name for p in plotFunctions.plot_folder(place)} == {"compared.png", "compared.pdf"}
-
-
-def test_the_base_class_serves_this_network():
-    assert issubclass(SmallWorldEP, EquilibriumNetwork)
