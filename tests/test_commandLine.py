@@ -176,10 +176,6 @@ WRONG = {  # command line -> what its one line must say
 }
 
 
-def fails(main, line, capfd) -> str:
-    return commands.fails(line, capfd)
-
-
 @pytest.mark.parametrize("line", WRONG)
 def test_a_wrong_command_is_one_line_and_writes_nothing(line, place, capfd):
     commands.refuses(line, WRONG[line], capfd)

@@ -8,7 +8,7 @@ import commands
 import numpy as np
 import pytest
 import torch
-from test_commandLine import fails
+from commands import fails
 
 from errors import RunError
 from runFolder import lock, read_checkpoint
@@ -125,11 +125,10 @@ WRONG = {
 
 @pytest.mark.parametrize("line", WRONG)
 def test_a_wrong_command_is_one_line_and_writes_nothing(line, tmp_path, monkeypatch, capfd):
-    from main import main
 
     monkeypatch.chdir(tmp_path)
     digits = "" if "--resume" in line else "--dataset digits "
-    assert WRONG[line] in fails(main, digits + line, capfd)
+    assert WRONG[line] in fails(digits + line, capfd)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -250,11 +249,10 @@ def test_evaluations_are_on_disk_a_row_for_each_network_of_a_checkpoint(by_jobs,
 
 
 def test_an_evaluation_that_is_the_same_with_every_seed_is_refused(by_jobs, tmp_path, capfd):
-    from main import main
 
     file = sorted(group_in(by_jobs / "energy-based" / "1").glob("*/checkpoint.pt"))[0]
     line = f"--action evaluate --load {file} --trials 2 --results-dir {tmp_path}"
-    assert "--trials needs something that differs by seed" in fails(main, line, capfd)
+    assert "--trials needs something that differs by seed" in fails(line, capfd)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -362,11 +360,10 @@ def test_values_that_no_run_accepts_fail_with_the_sentence_of_the_command_line(t
 
 
 def test_if_all_have_failed_the_program_has(tmp_path, capfd):
-    from main import main
 
     words = [*map(str, TINY), "--no-clamp", "--activation-function", "hardsigm", "--epochs", "2"]
     words += ["--lr_tab", "1e38", "--trials", "2", "--results-dir", str(tmp_path)]
-    assert "all 2 runs have failed" in fails(main, shlex.join(words), capfd)
+    assert "all 2 runs have failed" in fails(shlex.join(words), capfd)
 
 
 def times_begun(folder):
@@ -412,20 +409,18 @@ def test_a_dry_run_of_what_is_missing(tmp_path, capsys):
 
 
 def test_a_damaged_plan_is_a_sentence(tmp_path, capfd):
-    from main import main
 
     (tmp_path / many.PLAN).write_text('[{"name": "seed=0", "val')
-    assert "cannot be read as a plan of runs" in fails(main, f"--resume {tmp_path}", capfd)
+    assert "cannot be read as a plan of runs" in fails(f"--resume {tmp_path}", capfd)
 
 
 def test_two_programs_do_not_work_at_the_same_runs(tmp_path, capfd):
-    from main import main
 
     commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
     folder = group_in(tmp_path)
     capfd.readouterr()
     with many.sole_program(folder):
-        assert "another program is at work" in fails(main, f"--resume {folder}", capfd)
+        assert "another program is at work" in fails(f"--resume {folder}", capfd)
 
 
 def test_a_run_waits_for_a_process_that_is_still_at_it(tmp_path):

@@ -14,7 +14,7 @@ from threading import Thread
 
 import commands
 import pytest
-from test_commandLine import fails
+from commands import fails
 from test_manyRuns import group_in, same_to_the_bit, times_begun
 from test_manyRunsKilled import LONGER, under_way, wait_until
 
@@ -202,15 +202,14 @@ def test_ctrl_c_leaves_a_run_to_its_worker_and_going_on_waits_for_it(
 def test_workers_of_several_threads_and_none_at_all_are_sentences(
     own_cluster, tmp_path, capfd, monkeypatch
 ):
-    from main import main
 
     monkeypatch.setattr(launch, "WORKERS_WITHIN", 1.0)
     line = f"--dataset digits --trials 2 --backend dask --scheduler {own_cluster.address}"
     line += f" --results-dir {tmp_path / 'results'}"
-    assert "has no workers: start some by `dask worker tcp://" in fails(main, line, capfd)
+    assert "has no workers: start some by `dask worker tcp://" in fails(line, capfd)
     monkeypatch.undo()
     own_cluster.start_worker("--nthreads", 2)
-    assert "has workers of several threads" in fails(main, line, capfd)
+    assert "has workers of several threads" in fails(line, capfd)
     assert not (tmp_path / "results").exists()
 
 
@@ -229,16 +228,14 @@ def test_what_listens_and_never_answers_is_not_waited_for(tmp_path, capfd, monke
 
 
 def not_reached(address, place, capfd):
-    from main import main
 
     line = f"--dataset digits --trials 2 --backend dask --scheduler {address}"
-    message = fails(main, f"{line} --results-dir {place}", capfd)
+    message = fails(f"{line} --results-dir {place}", capfd)
     assert f"--scheduler {address} cannot be reached (" in message
     assert list(place.iterdir()) == []
 
 
 def test_without_dask_the_command_to_install_it_is_said(tmp_path, monkeypatch, capfd):
-    from main import main
 
     real = builtins.__import__
 
@@ -249,6 +246,6 @@ def test_without_dask_the_command_to_install_it_is_said(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(builtins, "__import__", without)
     line = "--dataset digits --trials 2 --backend dask --scheduler tcp://127.0.0.1:8786"
-    message = fails(main, f"{line} --results-dir {tmp_path}", capfd)
+    message = fails(f"{line} --results-dir {tmp_path}", capfd)
     assert 'needs the package dask: pip install "dask[distributed]"' in message
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import subprocess
 
 import commands
 import pytest
-from test_commandLine import fails
+from commands import fails
 from test_manyRuns import TINY, group_in, same_to_the_bit, summary_of
 
 from runFolder import read_checkpoint
@@ -45,7 +45,6 @@ def files_of(folder):
 
 
 def test_a_read_only_disk_is_a_sentence_and_keeps_its_results(disk, undisturbed, capfd):
-    from main import main
 
     place, mount = disk
     shutil.copytree(undisturbed, place / "Runs-1")
@@ -53,7 +52,7 @@ def test_a_read_only_disk_is_a_sentence_and_keeps_its_results(disk, undisturbed,
     before = files_of(place)
     mount("ro")
     for line in (f"--resume {place}/Runs-1", f"{' '.join(TRAINING)} --results-dir {place}/new"):
-        assert "Read-only file system" in fails(main, line, capfd)
+        assert "Read-only file system" in fails(line, capfd)
     assert files_of(place) == before
     mount("rw")
     commands.call("--resume", place / "Runs-1")
