@@ -31,7 +31,7 @@ def make_folder(place, errors, arrays=None, validation=None):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def saved(monkeypatch):
     """The figures that are saved, by their names; nothing is written."""
     figures = {}
 
@@ -68,31 +68,31 @@ def directed_arrays(n=5):
     }
 
 
-def test_colours_tell_the_rules_and_styles_the_data_in_every_figure(tmp_path, drawn):
+def test_colours_tell_the_rules_and_styles_the_data_in_every_figure(tmp_path, saved):
     errors = {"EP": [9.0, 8.0], "BPTT": [7.0, 6.0]}
     make_folder(tmp_path / "a", errors)
     plotFunctions.plot_folder(tmp_path / "a")
     plotFunctions.plot_folder(tmp_path)
     blue, red = plotFunctions.COLOURS["EP"], plotFunctions.COLOURS["BPTT"]
     assert blue != red
-    assert lines_of(drawn["results"].axes[0]) == {
+    assert lines_of(saved["results"].axes[0]) == {
         "EP train": (blue, "--"), "EP test": (blue, "-"),
         "BPTT train": (red, "--"), "BPTT test": (red, "-"),
     }  # fmt: skip
-    styles = {label: style for label, (_, style) in lines_of(drawn["compared"].axes[0]).items()}
+    styles = {label: style for label, (_, style) in lines_of(saved["compared"].axes[0]).items()}
     assert styles == {
         "a EP train": "--", "a EP test": "-", "a BPTT train": "--", "a BPTT test": "-"
     }  # fmt: skip
 
 
-def test_the_star_stands_at_the_recorded_epoch(tmp_path, drawn):
+def test_the_star_stands_at_the_recorded_epoch(tmp_path, saved):
     errors, validation = {"BrainProp": [5.0, 1.0, 0.9, 0.95]}, [6.0, 2.0, 1.95, 1.9]
     kept = {"BrainProp_kept_epoch": np.array(2)}
     make_folder(tmp_path / "new", errors, kept, validation)
     make_folder(tmp_path / "old", errors)
     for name, epoch, height in (("new", 2, 99.0), ("old", 4, 99.05)):
         plotFunctions.plot_accuracy(tmp_path / name)
-        axes = drawn["accuracy"].axes[0]
+        axes = saved["accuracy"].axes[0]
         [star] = [line for line in axes.lines if line.get_marker() == "*"]
         assert (star.get_xdata(), star.get_ydata()) == ([epoch], [pytest.approx(height)])
         assert f"BrainProp kept, epoch {epoch}" in lines_of(axes)
@@ -123,9 +123,9 @@ def swept(folder, values, methods, option="beta"):
     return folder
 
 
-def test_a_swept_benchmark_shows_both_methods(tmp_path, drawn):
+def test_a_swept_benchmark_shows_both_methods(tmp_path, saved):
     plotFunctions.plot_folder(swept(tmp_path / "Runs-1", ("0.1", "0.5"), ("EP", "BPTT")))
-    axes = drawn["sweep"].axes[0]
+    axes = saved["sweep"].axes[0]
     blue, red = plotFunctions.COLOURS["EP"], plotFunctions.COLOURS["BPTT"]
     assert lines_of(axes) == {
         "EP train error": (blue, "--"), "EP test error": (blue, "-"),
@@ -135,7 +135,7 @@ def test_a_swept_benchmark_shows_both_methods(tmp_path, drawn):
     for method, first in (("EP", 10.5), ("BPTT", 20.5)):
         x, y = handles[f"{method} test error"].lines[0].get_data()
         assert list(x) == [0.1, 0.5] and list(y) == [first, first + 1]
-    assert {"beta 0.1, EP test", "beta 0.5, BPTT test"} <= set(lines_of(drawn["trials"].axes[0]))
+    assert {"beta 0.1, EP test", "beta 0.5, BPTT test"} <= set(lines_of(saved["trials"].axes[0]))
 
 
 @pytest.mark.parametrize(
@@ -179,15 +179,15 @@ def test_a_program_whose_figure_fails_ends_well(tmp_path, monkeypatch, capsys):
     assert "ValueError: no\n" in said.err
 
 
-def test_positive_weights_are_blue_in_map_and_graph(tmp_path, drawn):
+def test_positive_weights_are_blue_in_map_and_graph(tmp_path, saved):
     from matplotlib.patches import FancyArrowPatch
 
     make_folder(tmp_path / "a", {"DEEP": [0.0]}, directed_arrays())
     plotFunctions.plot_folder(tmp_path / "a")
-    image = drawn["weights_DEEP"].axes[0].images[0]
+    image = saved["weights_DEEP"].axes[0].images[0]
     high, low = image.cmap(image.norm(1.5)), image.cmap(image.norm(-1.5))
     assert high[2] > high[0] and low[0] > low[2]
-    axes = drawn["graph_DEEP"].axes[0]
+    axes = saved["graph_DEEP"].axes[0]
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     assert len(arrows) == 3  # of the network that has learnt
     colours = [to_hex(arrow.get_facecolor()) for arrow in arrows]
@@ -197,7 +197,7 @@ def test_positive_weights_are_blue_in_map_and_graph(tmp_path, drawn):
     assert [text.get_text() for text in axes.texts] == ["0", "1", "+1", "3", "4"]
 
 
-def test_actions_that_measure_different_things_share_a_figure(tmp_path, drawn):
+def test_actions_that_measure_different_things_share_a_figure(tmp_path, saved):
     rows = [
         {"run": f"a={k}", "action": name, "seed": 0, "status": "done", "method": "EP",
          "rmse_neurons": rmse, "cosine": 0.5}
@@ -205,7 +205,7 @@ def test_actions_that_measure_different_things_share_a_figure(tmp_path, drawn):
     ]  # fmt: skip
     write_summary(tmp_path, rows)
     plotFunctions.plot_folder(tmp_path)
-    panels = drawn["measures"].axes
+    panels = saved["measures"].axes
     texts = [[text.get_text() for text in axes.get_xticklabels()] for axes in panels]
     assert texts == [["plotcurves"], ["plotcurves", "receipe"]]
 
