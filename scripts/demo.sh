@@ -3,4 +3,4 @@
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 "$PYTHON" main.py --dataset digits --discrete --size_tab 10 256 64 --lr_tab 0.04 0.08 \
-    --T 30 --Kmax 10 --beta 0.1 --epochs 15 "$@"
+    --beta 0.1 --epochs 15 "$@"

@@ -27,7 +27,6 @@ from systems import PRESETS
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --beta .1 --epochs 30"
-STEPPED_P_1H = P_1H + " --T 40 --Kmax 15"  # as published
 P_1H += " --solver relax --Kmax 15"
 PUBLISHED = "--preset P-1h-published"
 
