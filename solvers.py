@@ -18,7 +18,8 @@ import torch
 SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 LOOK_EVERY = 2  # sweeps between two looks at what has come to rest
 READ_EVERY = 6  # sweeps between two times that the program waits for a GPU to say what it saw
-FIRST_LOOK = 4  # sweeps before it can pay to look
+FIRST_LOOK = 6  # sweeps before it can pay to look: a look at a small network costs a sweep
+LATE = 12  # sweeps after which a sample under way is a slow one: its omega goes half the way to 2
 PLAIN_SWEEPS = 1  # the first is not over-relaxed: far from rest that leads astray
 SHRINK_FROM = 64  # samples; in a smaller batch those at rest stay, as a smaller product gains less
 SHRINK_BY = 0.25  # share of the batch that must be at rest before it leaves
@@ -137,17 +138,18 @@ def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
             there is no equilibrium with this beta.
     """
     limit, tol, omega, least = checked(net, search)
-    tol = s[0].new_tensor(tol * (abs(beta) or 1.0))  # a tensor compares faster than a number
     going = whole = Sweeps(net, drive, net.movable(s), target, beta)
     looked = 0
     waits = read_every(going.weight.device)
     for done in range(1, limit + 1):
         if done == PLAIN_SWEEPS + 1:
             going.weight.mul_(omega)
+        elif done == LATE + 1 and omega > 1.0:
+            going.weight.mul_((omega + 2.0) / (2.0 * omega))
         looks = (done >= least and done % LOOK_EVERY == 0) or done == limit
         gap = going.sweep(looks, over=omega > 1.0 and done > PLAIN_SWEEPS)
         if looks:
-            going.note(gap, done - looked, tol)
+            going.note(gap, done - looked, tol * (abs(beta) or 1.0))
             looked = done
         if looks and done % waits == 0 and done < limit:
             n_left = int(going.weight.count_nonzero())
@@ -224,7 +226,7 @@ class Sweeps:
             self.seen[i] = net.seen(self.drive, self.layers, i)
         return functools.reduce(torch.maximum, gaps) if looks else None
 
-    def note(self, gap: torch.Tensor, since: int, tol: torch.Tensor) -> None:
+    def note(self, gap: torch.Tensor, since: int, tol: float) -> None:
         """Enter a look, `since` sweeps after the last; stop the samples whose gap is within tol."""
         moving = self.weight.sign()
         self.sweeps.add_(moving, alpha=since)
