@@ -226,7 +226,13 @@ def draw_errors(axes, curves: list[Curve], unit: str) -> None:
     if len(means) and means.max() > WIDE * means.min() > 0:
         axes.set_yscale("log")
         axes.set_ylim(bottom=means.min() / 1.3)
-        axes.yaxis.set_major_formatter("{x:g}")
+        for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            ticks(plain_number)
+
+
+def plain_number(value: float, place: int = 0) -> str:
+    """A tick of a log axis: 1, 2 and 5 of every decade, as people write them."""
+    return f"{value:g}" if f"{value:e}"[0] in "125" else ""
 
 
 def plot_accuracy(folder: Path) -> list[Path]:
