@@ -6,8 +6,7 @@
 A batch has 20 samples and one thread; the three take turns on the same batches with the same
 weights; of each batch the best of `--repeats` counts. Times are of this process alone (CPU time),
 so that other programs disturb them less. Fresh weights and random images come to rest sooner than a
-network that learns: with MNIST and --warm-up the sweeps are those of real training. The last
-column is what the matrix products and convolutions of the swept phases alone would take.
+network that learns: with MNIST and --warm-up the sweeps are those of real training.
 """
 
 import argparse
