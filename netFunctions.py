@@ -413,7 +413,8 @@ class Training:
             raise
         if progress.enter(row, self.schedule):
             self.best[method] = copied(net.state_dict())
-        print(epoch_line(row, self.schedule.epochs, self.data.unit), flush=True)
+        line = epoch_line(row, self.schedule.epochs, self.data.unit)
+        print(line + sweeps_in_words(progress.record), flush=True)
         warn_of_traps(progress, method, self.schedule)
         return row
 
@@ -609,6 +610,15 @@ def epoch_line(row: dict[str, Any], epochs: int, unit: str) -> str:
         if name in row:
             line += f"  {name.replace('_', ' ')} {number(row[name], unit)}"
     return f"{line}  loss {row['loss']:.4f}  {row['seconds']:.1f} s"
+
+
+def sweeps_in_words(record: dict[str, torch.Tensor]) -> str:
+    """Mean sweeps of an epoch's relaxed phases, and the worst residual of its free ones."""
+    if "sweeps_free" not in record:
+        return ""
+    means = [record[k].mean().item() for k in ("sweeps_free", "sweeps_nudged") if k in record]
+    sweeps = " + ".join(f"{mean:.1f}" for mean in means)
+    return f"  sweeps {sweeps}, residual {record['residual_free'].max().item():.1e}"
 
 
 def number(error: float, unit: str) -> str:

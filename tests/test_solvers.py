@@ -1,7 +1,10 @@
 """Solvers: sweeps find the rest that steps end in, alone or in company, and EP learns from it."""
 
+import re
 from types import SimpleNamespace
 
+import commands
+import numpy as np
 import pytest
 import torch
 
@@ -493,3 +496,18 @@ def test_a_gpu_finds_the_same(name):
         nudged = relax(net, drive, free.state, Search(300, 1e-10, least=12), y, 0.5)
         found.append([v.cpu() for v in (*free.state, *nudged.state)])
     assert distance(*found) < 1e-8
+
+
+def test_the_line_of_an_epoch_says_how_long_it_took_to_rest(tmp_path, capsys):
+    words = ["--dataset", "digits", "--discrete", "--size_tab", 10, 12, 64, "--batch-size", 500]
+    commands.call(*words, "--results-dir", tmp_path)
+    printed = capsys.readouterr().out
+    assert "phases: free ones relaxed to 0.001" in printed
+    free, nudged, worst = re.search(
+        r"sweeps ([\d.]+) \+ ([\d.]+), residual (\S+)", printed
+    ).groups()
+    assert 1 < float(free) < 100 and 1 < float(nudged) < 100 and 0 < float(worst) <= 1e-3
+    with np.load(commands.only_run(tmp_path) / "results.npz") as arrays:
+        assert f"{arrays['EP_sweeps_free'].mean():.1f}" == free
+    commands.call(*words, "--T", 5, "--Kmax", 2, "--results-dir", tmp_path / "stepped")
+    assert "sweeps" not in capsys.readouterr().out
