@@ -51,7 +51,7 @@ def start():
     """Start the program in milliseconds, as a process of its own."""
     context = multiprocessing.get_context("forkserver")
     figures = ["matplotlib.figure", "matplotlib.backends.backend_pdf"]
-    context.set_forkserver_preload(["main", "pytest", "sklearn.datasets", *figures])
+    context.set_forkserver_preload(["runs.many", "pytest", "sklearn.datasets", *figures])
     forkserver.ensure_running()
 
     def started(target, *args):
