@@ -499,6 +499,11 @@ class EPcont(LayeredNetwork):
         return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
 
     @property
+    def relaxing(self) -> Relaxing:
+        """A nudge of 1/2 run to rest lies far away: the published short steps teach better."""
+        return super().relaxing._replace(nudged="step")
+
+    @property
     def bounded(self) -> bool:
         return self.clamp
 
@@ -777,6 +782,11 @@ class convEP(EPdisc):
             gradient = nn.grad.conv2d_weight(maps[k + 1], kernel.shape, spread, padding=self.pad)
             pairs.append((gradient, maps[k].sum((0, 2, 3))))
         return pairs
+
+    @property
+    def relaxing(self) -> Relaxing:
+        """Where the place of a maximum goes to and fro a sample never rests: there is a limit."""
+        return super().relaxing._replace(max_sweeps=18)
 
     def seen(self, drive, s, i):
         """Of a map that another convolution sees: its pooled maxima, and their places."""

@@ -98,6 +98,13 @@ def step(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solut
     return Solution(state, stop.steps, stop.residual) if stop else Solution(state, search.limit)
 
 
+def short(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
+    """`limit` published steps one by one: for few, what a network prepares for many does not pay."""
+    for _ in range(search.limit):
+        s = net.stepper(drive, s, target, beta)
+    return Solution(s, search.limit)
+
+
 # Sweeps -----------------------------------------------------------------------------------------
 
 
@@ -258,4 +265,4 @@ class Sweeps:
         self.sweeps[part.rows], self.residual[part.rows] = part.sweeps, part.residual
 
 
-SOLVERS = {"step": step, "relax": relax}
+SOLVERS = {"step": step, "short": short, "relax": relax}

@@ -97,7 +97,7 @@ def nudged_phase(net, drive, s: Tensors, schedule: Schedule, target: torch.Tenso
         solver, n = schedule.nudged or net.relaxing.nudged, schedule.nudged_sweeps
         least, most = (n, n) if n else net.relaxing.nudged_sweeps
         sweeps = Search(most, schedule.tol or None, schedule.omega or None, least)
-        search = Search(schedule.Kmax) if solver == "step" else sweeps
+        search = sweeps if solver == "relax" else Search(schedule.Kmax)
     return SOLVERS[solver](net, drive, s, search, target, schedule.beta)
 
 

@@ -298,7 +298,7 @@ class SmallWorldEP(EquilibriumNetwork):
     """
 
     nudge_gain = 2.0
-    relaxing = Relaxing(max_sweeps=15, nudged="step")
+    relaxing = Relaxing(max_sweeps=12, nudged="short")
     bounded = True
 
     def __init__(
@@ -454,19 +454,18 @@ class SmallWorldEP(EquilibriumNetwork):
         The latter two times dt.
         """
         x = data.flatten(1)
-        push, rows = [], []
-        parts = zip(self.spans, self.synapses, self.masks, strict=True)
-        for (first, last), (w, b), mask in parts:
+        push = []
+        upper = x.new_zeros(self.n_state, self.n_state)
+        parts = zip(self.spans, self.synapses, self.masks, self.columns, strict=True)
+        for (first, last), (w, b), mask, own in parts:
             if torch.is_grad_enabled():  # no gradient for links that are not there
                 w = w * mask
             inner = w.shape[1] - (self.size_tab[-1] if last == self.n_layers else 0)
             push.append(torch.addmm(b, x, w[:, inner:].t()) if inner < w.shape[1] else b)
             start = self.columns[first].start if first < self.n_layers else 0
-            padding = (start, self.n_state - start - inner)
-            rows.append(torch.nn.functional.pad(w[:, :inner], padding))
-        upper = torch.cat(rows)  # (H, H)
+            upper[own, start : start + inner] = w[:, :inner]
         push = torch.cat([v.expand(len(x), -1) for v in push], 1)
-        return [x, push * self.dt, (upper + upper.t()) * self.dt]
+        return [x, push * self.dt, (upper + upper.t()).mul_(self.dt)]
 
     def wire(self, constants: Tensors) -> JoinedDrive:
         return JoinedDrive(*constants)
