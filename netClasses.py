@@ -420,7 +420,7 @@ class LayeredNetwork(EquilibriumNetwork):
     @property
     def relaxing(self) -> Relaxing:
         n = len(self.layer_names)
-        return Relaxing(omega=1.2 if n < 3 else 1.5, nudged_sweeps=(2 * n, 2 * n))
+        return Relaxing(omega=1.2 if n < 3 else 1.5, nudged_sweeps=(n + 1, n + 1))
 
     def seen(self, drive, s, i):
         return self.signal(s[i])
@@ -500,8 +500,12 @@ class EPcont(LayeredNetwork):
 
     @property
     def relaxing(self) -> Relaxing:
-        """A nudge of 1/2 run to rest lies far away: the published short steps teach better."""
-        return super().relaxing._replace(nudged="step")
+        """A nudge of 1/2 run to rest lies far away: the published short steps teach better.
+
+        Sweeps that go no further than a nudge must come closest to them.
+        """
+        n = self.n_layers
+        return super().relaxing._replace(nudged="step", nudged_sweeps=(n, n))
 
     @property
     def bounded(self) -> bool:
