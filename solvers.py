@@ -99,7 +99,7 @@ def step(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solut
 
 
 def short(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
-    """`limit` published steps one by one: for few, what a network prepares for many does not pay."""
+    """`limit` published steps one by one: what prepares for many does not pay for few."""
     for _ in range(search.limit):
         s = net.stepper(drive, s, target, beta)
     return Solution(s, search.limit)
