@@ -24,8 +24,8 @@ from tqdm import tqdm
 from datasets import Dataset, Split
 from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
-from networks.base import Lesson, Schedule, Tensors
-from parallel import Team
+from networks.base import Lesson, Schedule, Tensors, is_of_search
+from parallel import WORST, Team
 from runFolder import RunFolder, createHyperparameterfile, createPath
 
 __all__ = [
@@ -176,7 +176,10 @@ class Progress:
             self.notes.setdefault(f"{method}_test_{name}", []).append(value)
         history = self.history.setdefault(method, {})
         for name, values in self.record.items():
-            if name not in ("error", "loss"):
+            if is_of_search(name):
+                whole = values.max() if name.endswith(WORST) else values.mean()
+                self.notes.setdefault(f"{method}_{name}", []).append(whole.item())
+            elif name not in ("error", "loss"):
                 before = history.get(name, values.new_zeros(0, *values.shape))
                 history[name] = torch.cat([before, values[None]])
         if not schedule.patience:
@@ -613,12 +616,18 @@ def epoch_line(row: dict[str, Any], epochs: int, unit: str) -> str:
 
 
 def sweeps_in_words(record: dict[str, torch.Tensor]) -> str:
-    """Mean sweeps of an epoch's relaxed phases, and the worst residual of its free ones."""
-    if "sweeps_free" not in record:
+    """Sweeps and residual of an epoch's relaxed phases, free + nudged: mean (worst)."""
+    phases = [phase for phase in ("free", "nudged") if f"sweeps_{phase}" in record]
+    if not phases:
         return ""
-    means = [record[k].mean().item() for k in ("sweeps_free", "sweeps_nudged") if k in record]
-    sweeps = " + ".join(f"{mean:.1f}" for mean in means)
-    return f"  sweeps {sweeps}, residual {record['residual_free'].max().item():.1e}"
+    sweeps = " + ".join(in_words(record, f"sweeps_{phase}", ".1f", ".0f") for phase in phases)
+    residuals = " + ".join(in_words(record, f"residual_{phase}", ".0e", ".0e") for phase in phases)
+    return f"  sweeps {sweeps}, residual {residuals}"
+
+
+def in_words(record: dict[str, torch.Tensor], name: str, mean: str, worst: str) -> str:
+    """A measure of an epoch, in the formats of its mean and of its worst value."""
+    return f"{record[name].mean().item():{mean}} ({record[name + WORST].max().item():{worst}})"
 
 
 def number(error: float, unit: str) -> str:

@@ -30,6 +30,7 @@ from torchrun import launched
 
 Layers = list[torch.Tensor] | None
 Values = dict[str, torch.Tensor]
+WORST = "_worst"  # ends the name of a measure that is the largest over the samples
 
 
 class Team:
@@ -121,7 +122,8 @@ class Team:
         """The numbers of a batch, by name, for all of its samples; and the signal to stop.
 
         Args:
-            sums, means: over the samples of this process.
+            sums, means: over the samples of this process; of a mean whose name ends in WORST the
+                largest value counts.
             signal_number: that this process has got; 0 for none.
         Returns:
             The signal is not 0 if any process has got one.
@@ -130,14 +132,24 @@ class Team:
             return sums | means, signal_number
         values = sums | means
         parts = [v.double().flatten() for v in sums.values()]
-        parts += [v.double().flatten() * self.weight for v in means.values()]
+        parts += [self.placed(name, v.double().flatten()) for name, v in means.items()]
         parts.append(parts[0].new_tensor([signal_number > 0]))
         *parts, stopped = self.total(torch.cat(parts)).split([len(v) for v in parts])
         pooled = {}
         for (name, v), part in zip(values.items(), parts, strict=True):
+            if name in means and name.endswith(WORST):
+                part = part.view(self.size, -1).amax(0)
             part = part if v.is_floating_point() else part.round()
             pooled[name] = part.to(v.dtype).view_as(v)
         return pooled, (signal_number or signal.SIGTERM) if stopped else 0
+
+    def placed(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """What a measure of this process adds to the sum over all: of a worst one, a row of it."""
+        if not name.endswith(WORST):
+            return values * self.weight
+        rows = values.new_zeros(self.size, len(values))
+        rows[self.rank] = values
+        return rows.flatten()
 
     def first_says(self, flag: bool, device: torch.device) -> bool:
         """What the first process says, for everybody."""

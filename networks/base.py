@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from parallel import ALONE, Team
+from parallel import ALONE, WORST, Team
 from solvers import SOLVERS, Search, Solution, largest_change
 
 OSCILLATES = 0.05  # change per step above which a state is not at rest
@@ -102,13 +102,19 @@ def nudged_phase(net, drive, s: Tensors, schedule: Schedule, target: torch.Tenso
 
 
 def measures_of_search(**phases: Solution) -> dict[str, torch.Tensor]:
-    """Sweeps (mean) and residual (largest) of the relaxed phases, by the names of both."""
+    """Sweeps and residual of the relaxed phases, by the names of both: mean, and worst sample."""
     found = {}
     for name, phase in phases.items():
         if isinstance(phase.sweeps, torch.Tensor):
-            found[f"sweeps_{name}"] = phase.sweeps.mean()
-            found[f"residual_{name}"] = phase.residual.amax()
+            for measure, values in (("sweeps", phase.sweeps), ("residual", phase.residual)):
+                found[f"{measure}_{name}"] = values.mean()
+                found[f"{measure}_{name}{WORST}"] = values.amax()
     return found
+
+
+def is_of_search(name: str) -> bool:
+    """Whether a measure is one of `measures_of_search`."""
+    return name.startswith(("sweeps_", "residual_"))
 
 
 @torch.no_grad()

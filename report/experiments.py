@@ -28,7 +28,8 @@ from commandLine import (
     recorded_options,
     words_of,
 )
-from report.reader import Run, is_finished, kept_epoch
+from parallel import WORST
+from report.reader import PER_EPOCH, Run, is_finished, kept_epoch
 from systems import METHODS, PRESETS, SYSTEMS, partner_of
 from systems.base import System
 from systems.papers import PaperResult, results_of
@@ -96,6 +97,11 @@ class Trial(NamedTuple):
         spread = self.run.arrays.get(f"{self.method}_log_spread")
         if spread is not None and spread.size:
             values["log_spread"] = float(spread[: len(rows)].mean())
+        for name in PER_EPOCH:
+            per_epoch = self.run.arrays.get(f"{self.method}_{name}", np.empty(0))[: len(rows)]
+            if per_epoch.size:
+                worst = name.endswith(WORST)
+                values[name] = float(per_epoch.max() if worst else per_epoch.mean())
         return values | self.networks()
 
     def networks(self) -> dict[str, float]:

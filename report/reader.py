@@ -30,7 +30,7 @@ from gradientMatching import Agreement, Settling
 from options import ALIASES
 from runFolder import METRICS, PLAN
 from systems import system_of
-from systems.base import System
+from systems.base import SEARCH, System
 
 RUN_FILES = {"hyperparameters.json", "hyperparameters.txt", "metrics.csv", "results.npz"}
 RUN_FILES |= {"checkpoint.pt"}
@@ -39,6 +39,7 @@ BROKEN += (MemoryError, NotImplementedError, RecursionError, OverflowError)
 BROKEN += (csv.Error, zipfile.BadZipFile, zlib.error)
 LARGEST = 8e6  # bytes of an array that is read; curves stored with --save-full may be gigabytes
 PER_NETWORK = ("learnt", "learnt_epoch", "final_mse", "final_sparsity", "stable", "log_spread")
+PER_EPOCH = tuple(measure.name for measure in SEARCH)
 OF_GRAPH = ("W", "admissible", "patterns", "targets")
 MOST_POINTS = 64  # of a line in a figure
 HIGHEST = 1e100  # in metrics.csv; sums of squares of larger numbers are none
@@ -302,7 +303,7 @@ def read_arrays(path: Path, action: str) -> dict[str, np.ndarray]:
                     arrays[name] = spread_of(file[name])
                 elif kind == "kept_epoch":
                     arrays[name] = np.array(int(file[name].item()))
-                elif kind in PER_NETWORK:
+                elif kind in PER_NETWORK + PER_EPOCH:
                     arrays[name] = file[name].astype(float).ravel()
                 elif action != "train" or name == "error_unit" or kind in OF_GRAPH:
                     arrays[name] = file[name]

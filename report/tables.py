@@ -164,6 +164,8 @@ class Writer:
         """The paper's figures beside ours, a row per experiment and method."""
         measures = papers()[key].measures
         paired = {m.name for m in measures if is_reported(key, m.name)}
+        known = paired.union(*(values for one in own for values in one.measured))
+        measures = [m for m in measures if m.name in known]
         columns = [Column("Experiment"), Column("Method")]
         columns += [Column(m.title, m.name in paired) for m in measures]
         columns += map(Column, ("n", "Epochs", "s per epoch", "Total", "Machine"))

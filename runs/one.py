@@ -213,7 +213,7 @@ def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
         nudged = f"{least} sweeps" if least == most else f"at least {least} sweeps"
     return (
         f"phases: free ones relaxed to {tol:g} by at most {schedule.max_sweeps or plan.max_sweeps} "
-        f"sweeps (omega {omega:g}), nudged ones {nudged}"
+        f"sweeps (omega {omega:g}), nudged ones {nudged}; below: mean (worst), free + nudged"
     )
 
 
@@ -359,7 +359,7 @@ def run_evaluation(args: Settings, argv: list[str], place: Path | None = None) -
             f"{name}: test error {number(result.error, data.unit).strip()}{of}, "
             f"loss {result.loss:.4f}"
             + "".join(
-                f", {name} {value:.1e}"
+                f", {name} {value:.2g}"
                 for name, value in result.measures.items()
                 if isinstance(value, float)  # not one of each directed network
             )

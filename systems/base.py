@@ -48,6 +48,10 @@ class Measure(NamedTuple):
 
 
 ERRORS = (Measure("test_error", "Test error"), Measure("train_error", "Training error"))
+SEARCH = (  # of a free phase that was relaxed: mean over the samples, and the worst of them
+    Measure("sweeps_free", "Sweeps", "", 1),
+    Measure("residual_free_worst", "Residual", "", 4),
+)
 
 
 class System:
@@ -73,7 +77,7 @@ class System:
     restless = ""  # why its networks cannot be relaxed, if they cannot
     defaults: dict[str, Any] = {}  # of options, where they differ from the shared ones
     presets: dict[str, Preset] = {}
-    measures: tuple[Measure, ...] = ERRORS
+    measures: tuple[Measure, ...] = ERRORS + SEARCH
     kept_epoch = False  # the weights of the best epoch are the result
     shown_as = "error"  # what its curves show; "accuracy": 100 minus the error
 

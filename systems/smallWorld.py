@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errors import UserError
 from options import not_negative, share
-from systems.base import ERRORS, Measure, Preset
+from systems.base import ERRORS, SEARCH, Measure, Preset
 from systems.layered import RELAXED, Layered
 
 MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
@@ -62,7 +62,11 @@ class SmallWorld(Layered):
     owns = frozenset({"network_type", "bypass_p", "bypass_mag", "size_tab"})
     structure = frozenset({"network_type", "bypass_p", "bypass_mag", "size_tab"})
     defaults = {"dt": 0.5, "beta_sign": "random", "persistent": True}
-    measures = (*ERRORS, Measure("log_spread", "Spread of corrections, decades", "decades"))
+    measures = (
+        *ERRORS,
+        Measure("log_spread", "Spread of corrections, decades", "decades"),
+        *SEARCH,
+    )
     presets = {
         name: preset
         for rows, batch, epochs in ((IMAGES, 20, 100), (TABLES, 5, 10))

@@ -498,16 +498,26 @@ def test_a_gpu_finds_the_same(name):
     assert distance(*found) < 1e-8
 
 
-def test_the_line_of_an_epoch_says_how_long_it_took_to_rest(tmp_path, capsys):
+def test_an_epoch_says_how_long_it_took_to_rest_and_how_near_it_came(tmp_path, capsys):
     words = ["--dataset", "digits", "--discrete", "--size_tab", 10, 12, 64, "--batch-size", 500]
-    commands.call(*words, "--results-dir", tmp_path)
+    commands.call(*words, "--epochs", 2, "--results-dir", tmp_path)
     printed = capsys.readouterr().out
     assert "phases: free ones relaxed to 0.001" in printed
-    free, nudged, worst = re.search(
-        r"sweeps ([\d.]+) \+ ([\d.]+), residual (\S+)", printed
-    ).groups()
-    assert 1 < float(free) < 100 and 1 < float(nudged) < 100 and 0 < float(worst) <= 1e-3
+    said = re.findall(r"([\d.]+) \((\d+)\) \+ .*residual (\S+) \((\S+)\) \+ ", printed)
     with np.load(commands.only_run(tmp_path) / "results.npz") as arrays:
-        assert f"{arrays['EP_sweeps_free'].mean():.1f}" == free
+        names = ("sweeps_free", "sweeps_free_worst", "residual_free", "residual_free_worst")
+        stored = np.stack([arrays[f"EP_{name}"] for name in names])
+        nudged = arrays["EP_sweeps_nudged"], arrays["EP_residual_nudged_worst"]
+    assert stored.shape == (4, 2) and all(values.shape == (2,) for values in nudged)
+    assert [[float(v) for v in line] for line in said] == [
+        [float(f"{a:.1f}"), b, float(f"{c:.0e}"), float(f"{d:.0e}")] for a, b, c, d in stored.T
+    ]
+    assert (stored[0] <= stored[1]).all() and (stored[2] < stored[3]).all()
+    assert (stored[3] <= 1e-3).all()
+    commands.call("--action", "report", tmp_path)
+    table = (tmp_path / "report.md").read_text()
+    assert f"{stored[0].mean():.1f}" in table and "Sweeps" in table
     commands.call(*words, "--T", 5, "--Kmax", 2, "--results-dir", tmp_path / "stepped")
     assert "sweeps" not in capsys.readouterr().out
+    commands.call("--action", "report", tmp_path / "stepped")
+    assert "Sweeps" not in (tmp_path / "stepped" / "report.md").read_text()
