@@ -25,7 +25,7 @@ from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
 
 FREE_WHEN_RESUMING = {"resume", "epochs", "data_dir", "device_label", "threads", "quiet"}
-FREE_WHEN_RESUMING |= {"tensorboard", "jobs", "backend", "scheduler", "dry_run"}
+FREE_WHEN_RESUMING |= {"name", "note", "tensorboard", "jobs", "backend", "scheduler", "dry_run"}
 OF_MANY_RUNS = ("jobs", "backend", "scheduler")
 NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
 NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}
@@ -303,8 +303,10 @@ def check_many(args: Settings, typed: set[str]) -> None:
         raise UserError(
             f"--{asked[0]} is for many runs: add --trials N or --sweep OPTION V1 V2 ..."
         )
-    if args.action == "evaluate" and "results_dir" in typed and not is_many(args):
-        raise UserError("--results-dir is not used by --action evaluate, which prints its result")
+    kept = sorted({"results_dir", "name", "note"} & typed)
+    if args.action == "evaluate" and kept and not is_many(args):
+        how = build_parser().spelling(kept[0])
+        raise UserError(f"{how} is not used by --action evaluate, which prints its result")
     drawn = args.dataset == "random" or args.system.starts_anywhere(args)
     if args.trials > 1 and args.action == "evaluate" and not drawn:
         raise UserError(

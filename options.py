@@ -165,6 +165,12 @@ def held_share(text: str) -> str:
     return text
 
 
+def one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a line of text")
+    return text
+
+
 def euler_step(text: str) -> float:
     return real(text, lambda v: 0 < v <= 1, "a step above 0 and at most 1")
 
@@ -399,6 +405,12 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
         help="checkpoint whose network is evaluated or measured",
     )
     group.add_argument("--config", type=Path, metavar="FILE", help="re-run a hyperparameters.json")
+    group.add_argument(
+        "--name", type=one_line, metavar="TEXT", help="what the run is called; list finds it by it"
+    )
+    group.add_argument(
+        "--note", type=one_line, metavar="TEXT", help="a line to remember, kept with the result"
+    )
     group.add_argument("--results-dir", type=Path, default=Path("results"), help="for the results")
     group.add_argument(
         "--device-label", type=device_label, default=-1, metavar="N", help="CUDA device, -1: CPU"

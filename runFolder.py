@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # the command line needs this module: numpy and torch are loa
     import numpy as np
 
 FORMAT = 2  # of checkpoint.pt; a reader refuses what it does not know
+RECORD = "hyperparameters.json"  # of a run: its options, and what it was started by
+ABOUT_START = ("command", "commit", "machine", "started")  # of a record
 PLAN = "runs.json"  # of a folder of many runs
 LOCK = "lock"  # of a run that is being trained; names the process
 METRICS = ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
@@ -108,25 +110,64 @@ def createHyperparameterfile(
         command: the words of the command line, without the interpreter.
         system: which of the systems the run is of, such as "energy-based".
     """
+    record = {"title": title, "system": system, "action": options.get("action", "")}
+    write_record(path, record | {"options": options} | circumstances(command))
+
+
+def record_resume(path: Path, options: dict[str, Any], command: list[str]) -> None:
+    """Add to the record of a run that it goes on: by what command, and which options are new.
+
+    The options of the record are then those now in force; what they were before is in `changed`
+    of an entry of `resumes`.
+
+    Args:
+        options, command: as for `createHyperparameterfile`.
+    Raises:
+        RunError: there is no record, or it cannot be written.
+    """
+    record = read_record(path / RECORD)
+    before = record["options"]
+    changed = {
+        name: {"from": before.get(name), "to": value}
+        for name, value in options.items()
+        if before.get(name) != value
+    }
+    entry = {"changed": changed} | circumstances(command)
+    record["options"] = before | options
+    record["resumes"] = [*record.get("resumes", []), entry]
+    write_record(path, record)
+
+
+def circumstances(command: list[str]) -> dict[str, Any]:
+    """By what command, on what, with what and when a run starts or goes on."""
     import numpy as np
     import torch
 
     versions = {"python": platform.python_version(), "torch": torch.__version__}
-    versions["numpy"] = np.__version__
-    about = {
+    return {
+        "versions": versions | {"numpy": np.__version__},
         "command": shlex.join(["python", *command]),
         "commit": source_commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
-    lines = [title, ""]
-    lines += [f"- {name}: {readable(value)}" for name, value in options.items()]
-    lines += ["", *(f"- {name} version: {v}" for name, v in versions.items())]
-    lines += [f"- {name}: {value}" for name, value in about.items()]
-    record = {"title": title, "system": system, "action": options.get("action", "")}
-    record |= {"options": options, "versions": versions}
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write the record of a run, for people and for programs."""
+    lines = [str(record.get("title", "")), ""]
+    lines += [f"- {name}: {readable(value)}" for name, value in record["options"].items()]
+    lines += ["", *(f"- {name} version: {v}" for name, v in record.get("versions", {}).items())]
+    lines += [f"- {name}: {record.get(name, '')}" for name in ABOUT_START]
+    for entry in record.get("resumes", []):
+        lines += ["", f"- resumed: {entry['started']}", f"- command: {entry['command']}"]
+        lines.append(f"- commit: {entry['commit']}")
+        lines += [
+            f"- changed: {name} from {readable(values['from'])} to {readable(values['to'])}"
+            for name, values in entry["changed"].items()
+        ]
     write_whole(path / "hyperparameters.txt", ("\n".join(lines) + "\n").encode())
-    write_whole(path / "hyperparameters.json", json.dumps(record | about, indent=2).encode())
+    write_whole(path / RECORD, json.dumps(record, indent=2).encode())
 
 
 def readable(value: Any) -> str:
@@ -398,6 +439,15 @@ def read_options(path: str | Path) -> dict[str, Any]:
     Raises:
         RunError: no such file, or not a recorded run.
     """
+    return read_record(path)["options"]
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read a hyperparameters.json, as `read_options` does.
+
+    Raises:
+        RunError: no such file, or not a recorded run.
+    """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -406,7 +456,7 @@ def read_options(path: str | Path) -> dict[str, Any]:
         raise RunError(f"{path} is not valid JSON") from None
     if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
         raise RunError(f'{path} has no "options": it is not the record of a run')
-    return record["options"]
+    return record
 
 
 class Scalars:

@@ -183,7 +183,7 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
         title=str(record.get("title", "")),
         options=options,
         system=kind,
-        command=str(record.get("command", "")),
+        command=commands_of(record),
         commit=str(record.get("commit", "unknown")),
         machine=machine_of(record, options),
         started=timestamp(record.get("started")),
@@ -362,6 +362,12 @@ def machine_of(record: dict[str, Any], options: dict[str, Any]) -> str:
         parts.append(f"{threads} thread{'s' * (threads > 1)}")
     parts += [f"{name} {version}" for name, version in dict(record.get("versions", {})).items()]
     return ", ".join(parts)
+
+
+def commands_of(record: dict[str, Any]) -> str:
+    """What a run was started by, and what has changed its options since."""
+    entries = [entry for entry in record.get("resumes", []) if entry["changed"]]
+    return " && ".join(str(entry.get("command", "")) for entry in (record, *entries))
 
 
 def timestamp(text: Any) -> float:

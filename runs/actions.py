@@ -12,6 +12,7 @@ DATA = {"dataset", "data_dir", "image_size", "grey"}
 MACHINE = {"device_label", "threads", "dtype"}
 SEARCH = {"solver", "omega", "tol", "max_sweeps"}
 MANY = {"trials", "sweep", "jobs", "backend", "scheduler"}
+FOLDER = {"results_dir", "name", "note"}  # of the result
 ALWAYS = frozenset(  # they say what is done, or have no effect where there is nothing to show
     {"action", "preset", "list_presets", "print_completion", "config", "dry_run", "quiet"}
 )
@@ -38,7 +39,8 @@ TRAIN = Action(
         | SEARCH
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
         | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "persistent"}
-        | {"seed", "results_dir", "resume", "compile", "tensorboard"}
+        | {"seed", "resume", "compile", "tensorboard"}
+        | FOLDER
     ),
     teaches=True,
 )
@@ -51,11 +53,11 @@ EVALUATE = Action(
         | MANY
         | SEARCH
         | {"test_batch_size", "dt", "T", "persistent", "seed", "load", "compile"}
-        | {"results_dir"}
+        | FOLDER
     ),
 )
 COMPARED = DATA | MACHINE | MANY | {"train_samples", "batch_size", "dt", "T", "Kmax", "beta"}
-COMPARED |= {"seed", "results_dir", "load", "compile"} | SEARCH
+COMPARED |= {"seed", "load", "compile"} | SEARCH | FOLDER
 PLOTCURVES = Action(
     "plotcurves",
     "EP's updates beside BPTT's gradients, step by step",

@@ -50,6 +50,7 @@ from runFolder import (
     createHyperparameterfile,
     createPath,
     read_checkpoint,
+    record_resume,
     sole_process,
 )
 from solvers import Search
@@ -166,17 +167,25 @@ def run_training(args: Settings, argv: list[str], place: Path | None = None) -> 
         title = f"{' and '.join(nets)} training"
         run = RunFolder(team.first_path(lambda: new_run(args, argv, title, place).path))
     with contextlib.nullcontext() if team.rank else sole_process(run.path):
-        train_in(run, nets, data, args, team, draws=place is None and not team.rank)
+        train_in(run, nets, data, args, argv, team, draws=place is None and not team.rank)
 
 
 def train_in(
-    run: RunFolder, nets: dict, data: Dataset, args: Settings, team: Team, draws: bool
+    run: RunFolder,
+    nets: dict,
+    data: Dataset,
+    args: Settings,
+    argv: list[str],
+    team: Team,
+    draws: bool,
 ) -> None:
     """Begin the training that a folder is for, or go on with it."""
     checkpoint = run.last_checkpoint() if args.resume else None
     if args.resume and checkpoint is None and not team.rank:  # killed early: it begins again
         run.copy_plotting()
     options = recorded_options(args)
+    if args.resume and not team.rank:
+        record_resume(run.path, options, ["main.py", *argv])
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))

@@ -22,7 +22,7 @@ from systems.layered import ACTIVATIONS
 
 # What the program reads before or beside a run, whatever the run is.
 OF_THE_PROGRAM = ALWAYS | {"trials", "sweep", "jobs", "backend", "scheduler", "resume", "load"}
-OF_THE_PROGRAM |= {"results_dir", "data_dir"}
+OF_THE_PROGRAM |= {"results_dir", "data_dir", "name", "note"}
 OF_RELAX = {"omega", "max_sweeps"}  # refused where phases are stepped, as here
 PHASES = "--T 4 --Kmax 2 --batch-size 500 --dataset digits --threads 1"
 WORDS = {  # per system, a run that takes a moment
