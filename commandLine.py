@@ -20,9 +20,10 @@ from options import SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
 from runFolder import PLAN, read_checkpoint, read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS
-from systems import PRESETS, SYSTEMS, listing, system_of
+from systems import PRESETS, SYSTEMS, system_of
 from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
+from systems.listing import listing
 
 FREE_WHEN_RESUMING = {"resume", "epochs", "data_dir", "device_label", "threads", "quiet"}
 FREE_WHEN_RESUMING |= {"name", "note", "tensorboard", "jobs", "backend", "scheduler", "dry_run"}
@@ -66,14 +67,14 @@ def parse(argv: list[str]) -> Settings:
     words = expanded(argv)
     base = recorded_words(parser, words)
     args = parser.parse_args(base + words)
-    if args.list_presets:
-        print(listing())
-        sys.exit(0)
     if args.print_completion:
         print(completion(parser, args.print_completion))
         sys.exit(0)
     typed = typed_options(words)
     try:
+        if args.list_presets is not None:
+            print(listing(SYSTEMS, args.list_presets))
+            sys.exit(0)
         return settled(args, typed, typed - unchanged(args, base, typed))
     except UserError as error:
         parser.error(str(error))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from manual import USAGE, Help, width
 from readers.names import NAMES
+from spelling import hint
 
 SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no other
     "dataset": "mnist",
@@ -31,14 +34,38 @@ SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no 
 ALIASES = {"eqprop": "EP"}  # of training methods
 MANY_THREADS = 1024  # torch ends the program where the system cannot start as many as it is told
 SMALLEST, LARGEST = 1.2e-38, 3.4e38  # of 32-bit numbers
+NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-(inf|infinity|nan)$", re.IGNORECASE)
+MANY_CHOICES = 100  # characters of names, above which they are not all listed
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one line; `--a_b` and `--a-b` are the same option."""
+    """Errors are one line; `--a_b` and `--a-b` are the same option; -1e-3 is a number."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._negative_number_matcher = NEGATIVE
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"main.py: error: {message}\n")
         sys.exit(2)
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            names = [word.partition("=")[0] for word in rest if word.startswith("-")] or rest
+            near = hint(names[0], self._option_string_actions) or "--help lists the options"
+            self.error(f"unrecognized arguments: {' '.join(names)}: {near}")
+        return found
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        near, listed = hint(str(value), choices), ", ".join(choices)
+        if not near and len(listed) > MANY_CHOICES and action.dest == "preset":
+            near = f"--list-presets shows all {len(choices)}"
+        what = near or f"choose from {listed}"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {what}")
 
     def same_spelling(self, argv: list[str]) -> list[str]:
         known = {name.replace("_", "-"): name for name in self._option_string_actions}
@@ -83,7 +110,10 @@ class Flag(argparse.Action):
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default where there is one."""
+    """Shows a default where there is one, within the columns of a page."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=width())
 
     def _get_help_string(self, action: argparse.Action) -> str:
         empty = action.default is None or action.default is False
@@ -192,10 +222,17 @@ def in_words(value: Any) -> str:
 def add_actions(parser: Parser, systems: Sequence[Any], actions: dict[str, str]) -> None:
     group = parser.add_argument_group("what to do")
     group.add_argument(
+        "-h",
+        "--help",
+        action=Help,
+        help="this overview; a group, an option or `all` in full",
+    )
+    group.add_argument(
         "--action",
         choices=list(actions),
         default="train",
-        help="; ".join(f"{name}: {about}" for name, about in actions.items() if about),
+        help="what is done; "
+        + "; ".join(f"{name}: {about}" for name, about in actions.items() if about),
     )
     group.add_argument(
         "folders",
@@ -209,7 +246,14 @@ def add_actions(parser: Parser, systems: Sequence[Any], actions: dict[str, str])
     group.add_argument(
         "--preset", metavar="NAME", choices=presets, help="options of a published experiment"
     )
-    group.add_argument("--list-presets", action="store_true", help="print the presets and end")
+    group.add_argument(
+        "--list-presets",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="print the published experiments and end; with a word those of that name, paper or "
+        "data set, in full",
+    )
     group.add_argument(
         "--print-completion",
         choices=["bash", "zsh"],
@@ -454,6 +498,8 @@ def build_parser(systems: Sequence[Any], actions: dict[str, str]) -> Parser:
     """
     parser = Parser(
         prog="main.py",
+        usage=USAGE,
+        add_help=False,
         description="Learning without backpropagation: train a network, get a result folder and "
         "the figures. Symbols in brackets are the papers'.",
         allow_abbrev=False,

@@ -33,13 +33,3 @@ def partner_of(method: str) -> str:
     """The method that --benchmark sets beside this one, or nothing."""
     pair = next(s.rules for s in SYSTEMS if method in s.rules)
     return next((rule for rule in pair if rule != method), "")
-
-
-def listing() -> str:
-    """What `--list-presets` prints."""
-    lines = []
-    for name, preset in PRESETS.items():
-        lines += [name, f"  {preset.options}", f"  paper: {preset.reported}"]
-        if preset.differs:
-            lines.append(f"  differs from the published command: {preset.differs}")
-    return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The command line: what users type, right and wrong."""
 
 import json
+import re
 import shlex
 import sys
 
@@ -12,6 +13,7 @@ from PIL import Image
 import commandLine
 from runFolder import FORMAT
 from systems import PRESETS
+from systems.listing import times
 
 README_TRAIN = {  # every `--action train` command of the published README, word for word
     "EB-1h": "--action 'train' --size_tab 10 512 784 --lr_tab 0.05 0.1 --epochs 30 --T 100 "
@@ -79,25 +81,78 @@ def test_underscore_and_hyphen_are_the_same():
     )
 
 
+def test_a_negative_number_with_an_exponent_is_no_option():
+    for text in ("-1e-3", "-.5", "-1.E+2", "-3"):
+        assert commandLine.parse(["--beta", text]).beta == float(text)
+    args = commandLine.parse(["--sweep", "beta", "-1e-3", "1e-3"])
+    assert args.sweep == [["beta", "-1e-3", "1e-3"]]
+
+
 def test_options_by_hand_win_over_the_preset():
     args = commands.options("--epochs 2 --preset P-2h --T 70")
     assert (args["epochs"], args["T"], args["Kmax"]) == (2, 70, 20)
 
 
-def test_list_presets_names_each_with_the_papers_figure(capsys):
+def printed(line: str, capsys) -> str:
+    """What a command prints that ends as soon as it has answered."""
     with pytest.raises(SystemExit) as end:
-        commandLine.parse(["--list-presets"])
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    for name, preset in PRESETS.items():
-        assert f"\n{name}\n" in "\n" + text and preset.options in text and preset.reported in text
+        commandLine.parse(shlex.split(line))
+    assert not end.value.code
+    return capsys.readouterr().out
 
 
-def test_help_shows_defaults_and_groups(capsys):
-    with pytest.raises(SystemExit) as end:
-        commandLine.parse(["--help"])
-    assert end.value.code == 0
-    text = capsys.readouterr().out
+def test_list_presets_has_a_line_for_each_with_the_papers_figure(capsys):
+    text = printed("--list-presets", capsys)
+    for name in PRESETS:
+        assert re.search(rf"^ +{name}  ", text, re.M), name
+    assert "EP 1.95 %, BPTT 2.09 %†" in text and "not measured" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "word, names",
+    {
+        "P-1h": {"P-1h", "P-1h-published"},
+        "p1h-pub": {"P-1h-published"},
+        "wine": {name for name in PRESETS if name.startswith("wine")},
+        "gammell": {name for name, p in PRESETS.items() if "Gammell" in p.reported},
+        "": set(PRESETS),
+    }.items(),
+)
+def test_list_presets_shows_what_a_word_names_in_full(word, names, capsys):
+    text = printed(f"--list-presets '{word}'", capsys)
+    listed = {name for name in PRESETS if re.search(rf"^(  )?{name}(:|  )", text, re.M)}
+    assert listed == names and max(map(len, text.splitlines())) <= 100
+    text = " ".join(text.split())
+    for preset in [PRESETS[name] for name in names] if word else []:
+        assert preset.options in text and preset.reported in text and preset.differs in text
+
+
+def test_measured_times_are_of_presets(capsys):
+    assert times().keys() <= PRESETS.keys()
+    assert all(time.epochs <= (PRESETS[n].epochs or time.epochs) for n, time in times().items())
+    text = printed("--list-presets wine_5layer_swni", capsys)
+    assert re.search(r"10 epochs; time \d", text) and "one core, AMD EPYC" in text
+
+
+def test_help_begins_with_examples_and_ends_within_two_screens(capsys):
+    text = printed("--help", capsys)
+    lines = text.splitlines()
+    assert len(lines) <= 80 and max(map(len, lines)) <= 100
+    at = lines.index("examples:")
+    assert at < 8
+    for line in lines[at + 1 : at + 6]:
+        commandLine.parse(shlex.split(line.split("  ")[1])[2:]) if "--list" not in line else None
+    for action in commandLine.build_parser()._actions:
+        assert (
+            not action.option_strings
+            or action.option_strings[-1] in text
+            or (action.option_strings[0] in text)
+        )
+
+
+def test_help_says_more_of_a_group_an_option_or_all(capsys):
+    text = printed("--help all", capsys)
     for word in (
         "layered EP",
         "(default: 20)",
@@ -106,6 +161,10 @@ def test_help_shows_defaults_and_groups(capsys):
         "--list-presets",
     ):
         assert word in text
+    group = printed("--help layered EP", capsys)
+    assert "--C_tab" in group and "--N_H" not in group
+    for spelling in ("lr-tab", "--lr_tab", "lr_tab"):
+        assert "learning rates of W01" in printed(f"--help {spelling}", capsys)
 
 
 def test_sizes_and_rates_left_out_are_taken_from_the_data_set(tmp_path):
@@ -118,16 +177,25 @@ def test_sizes_and_rates_left_out_are_taken_from_the_data_set(tmp_path):
 
 DIGITS = "--dataset digits"
 WRONG = {  # command line -> what its one line must say
-    "--action learn": "invalid choice: 'learn'",
-    "--activation-function relu": "invalid choice: 'relu'",
-    "--dataset mnits": "invalid choice: 'mnits'",
-    "--training-method backprop": "invalid choice: 'backprop'",
-    "--dtype float16": "invalid choice: 'float16'",
-    "--preset P-9h": "invalid choice: 'P-9h'",
-    "--no-such-option 3": "unrecognized arguments: --no-such-option",
-    "--epoch 3": "unrecognized arguments: --epoch",
+    "--action learn": "invalid choice: 'learn': choose from train, plotcurves,",
+    "--action plot": "invalid choice: 'plot': did you mean plotcurves?",
+    "--activation-function relu": "invalid choice: 'relu': choose from sigm, tanh, hardsigm",
+    "--dataset mnits": "invalid choice: 'mnits': did you mean mnist?",
+    "--training-method backprop": "invalid choice: 'backprop': did you mean BrainProp?",
+    "--dtype float16": "invalid choice: 'float16': did you mean float64 or float32?",
+    "--preset P-9h": "invalid choice: 'P-9h': did you mean P-3h, P-2h or P-1h?",
+    "--preset P1h": "invalid choice: 'P1h': did you mean P-1h?",
+    "--preset nothing": f"invalid choice: 'nothing': --list-presets shows all {len(PRESETS)}",
+    "--list-presets Gamell": "did you mean Gammell?",
+    "--no-such-option 3": "unrecognized arguments: --no-such-option: --help lists the options",
+    "--epoch 3": "unrecognized arguments: --epoch: did you mean --epochs?",
+    "--epoch=3": "unrecognized arguments: --epoch: did you mean --epochs?",
+    "-epochs 3": "unrecognized arguments: -epochs: did you mean --epochs?",
+    "--lr 0.1": "unrecognized arguments: --lr: did you mean --lr_tab?",
+    "--help equilibria": "there is no group and no option 'equilibria': did you mean equilibrium?",
     "--beta 0": "--beta: '0' is not a number other than 0",
     "--beta nan": "--beta: 'nan' is not a number",
+    "--beta -inf": "--beta: '-inf' is not a number",
     "--T -3": "--T/--T1: '-3' is not a whole number of at least 1",
     "--T 2.5": "--T/--T1: '2.5' is not a whole number of at least 1",
     "--Kmax 0": "--Kmax/--T2: '0' is not a whole number of at least 1",

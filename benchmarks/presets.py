@@ -1,0 +1,82 @@
+"""How long the published experiments take here, for the times that --list-presets prints.
+
+    python benchmarks/presets.py wine_5layer_swni deep-xor                    # whole experiments
+    python benchmarks/presets.py P-1h --epochs 1 --data-dir data              # their first epochs
+
+Measured is the processor time of the training on one thread, without start and figures, so that
+other programs on the machine hardly matter. A line is added to systems/times.csv for each preset,
+in place of the one that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+
+import netFunctions
+from main import main
+from runFolder import write_rows
+from runs import one
+from systems import PRESETS
+from systems.listing import TIMES, times
+
+COLUMNS = ["preset", "epochs", "seconds", "machine"]
+
+
+def measure(name: str, words: list[str]) -> tuple[int, float]:
+    """Train a preset in a folder that is thrown away; return its epochs and seconds."""
+    spent: list[tuple[int, float]] = []
+
+    def timed(nets, data, schedule, *rest):
+        started = time.process_time()
+        rows = netFunctions.train(nets, data, schedule, *rest)
+        spent.append((schedule.epochs, time.process_time() - started))
+        return rows
+
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
+        words = ["--preset", name, *words, "--results-dir", place, "--threads", "1", "--quiet"]
+        with mock.patch.object(one, "train", timed), mock.patch.object(one, "draw_figures"):
+            if main(words):
+                raise SystemExit(f"{name} cannot be run")
+    return spent[0]
+
+
+def processor() -> str:
+    """The name of the processor, where the system tells."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(
+            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+        )
+    return platform.processor() or platform.machine()
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("presets", nargs="+", choices=list(PRESETS), metavar="PRESET")
+    known, words = parser.parse_known_args()
+    for name in known.presets:
+        epochs, seconds = measure(name, words)
+        version = torch.__version__.partition("+")[0]
+        row = [name, epochs, f"{seconds:.3g}", f"{processor()}, torch {version}"]
+        print(*row, flush=True)
+        rows = {k: dict(zip(COLUMNS, [k, *v], strict=True)) for k, v in times().items()}
+        rows[name] = dict(zip(COLUMNS, row, strict=True))
+        order = [rows[preset] for preset in PRESETS if preset in rows]
+        write_rows(TIMES, COLUMNS, order)
+        times.cache_clear()
+
+
+if __name__ == "__main__":
+    run()
