@@ -13,8 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,11 +26,9 @@ from solvers import Relaxing, nudged_output
 
 Groups = list[tuple[slice, Sequence[slice]]]
 
-# What `Way.cost` weighs, in microseconds of one core: a matrix product beside its arithmetic, a
-# sparse one stored by columns or by rows, and a multiplication in each. Fixed numbers, so that the
-# choice is the same everywhere.
-CALL_COST, DENSE_COST = 6.0, 3.3e-5
-BY_COLUMNS, BY_ROWS = (5.0, 8e-4), (55.0, 2.2e-4)
+# Neurons of a state below which one product for all of it is the fastest step, and from which on
+# layer by layer is, where links skip an odd number of layers.
+SMALL, LARGE = 256, 800
 
 
 class Topology(NamedTuple):
@@ -187,32 +184,17 @@ class JoinedDrive(NamedTuple):
 
 
 class Way:
-    """A way to compute s W for the links inside the state: dense blocks and a sparse rest.
+    """How a step computes s W for the links inside the state: by dense blocks.
 
     Args:
         order: (H,), the neurons in the order in which this way keeps them.
         groups: columns in that order that are moved together, each with the columns it reads.
-        rest: (links, 2), pairs (from, to) of places in that order that no product covers.
     """
 
-    def __init__(self, order: torch.Tensor, groups: Groups, rest: torch.Tensor):
+    def __init__(self, order: torch.Tensor, groups: Groups):
         self.order = None if torch.equal(order, torch.arange(len(order))) else order
         self.back = torch.argsort(order)
         self.groups = groups
-        self.rest = rest[torch.argsort(rest[:, 1] * len(order) + rest[:, 0])]  # column by column
-        self.starts = torch.zeros(len(order) + 1, dtype=torch.int64)
-        self.starts[1:] = torch.bincount(self.rest[:, 1], minlength=len(order)).cumsum(0)
-
-    def sparse_costs(self, batch: int) -> list[float]:
-        """Estimated microseconds of the rest, stored by columns and by rows."""
-        return [call + batch * len(self.rest) * each for call, each in (BY_COLUMNS, BY_ROWS)]
-
-    def cost(self, batch: int) -> float:
-        """Estimated microseconds of a step."""
-        blocks = [(own, read) for own, reads in self.groups for read in reads]
-        area = sum((own.stop - own.start) * (read.stop - read.start) for own, read in blocks)
-        sparse = min(self.sparse_costs(batch)) if len(self.rest) else 0.0
-        return len(blocks) * CALL_COST + batch * area * DENSE_COST + sparse
 
     def arranged(self, matrix: torch.Tensor) -> torch.Tensor:
         """Columns in the order of this way; always a copy."""
@@ -238,7 +220,6 @@ class Way:
             for own, reads in self.groups
             for read in reads
         ]
-        add_rest = self.rest_adder(inner, len(matrix)) if len(self.rest) else None
         buffers = (matrix, torch.empty_like(matrix))
         turns = []
         for now, after in (buffers, buffers[::-1]):
@@ -253,28 +234,9 @@ class Way:
         for now, after, calls in itertools.cycle(turns):
             for total, part, weights, out in calls:
                 torch.addmm(total, part, weights, out=out)
-            if add_rest is not None:
-                add_rest(now, after)
             if not folded:
                 after.add_(now, alpha=1 - dt)
             yield after
-
-    def rest_adder(self, inner: torch.Tensor, batch: int) -> Callable:
-        """A function of (now, after) that adds now times the rest of `inner` to after, in place.
-
-        Few links are multiplied fastest from the right, stored by columns; many from the left, by
-        rows (the matrix is symmetric: its rows are its columns).
-        """
-        values = inner[self.rest[:, 0], self.rest[:, 1]]
-        parts = (self.starts, self.rest[:, 0], values, inner.shape)
-        by_columns, by_rows = self.sparse_costs(batch)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CS")  # torch calls them beta
-            if by_columns <= by_rows:
-                columns = torch.sparse_csc_tensor(*parts, check_invariants=False)
-                return lambda now, after: after.add_(now @ columns)
-            rows = torch.sparse_csr_tensor(*parts, check_invariants=False)
-            return lambda now, after: after.add_((rows @ now.t().contiguous()).t())
 
 
 class SmallWorldEP(EquilibriumNetwork):
@@ -323,7 +285,7 @@ class SmallWorldEP(EquilibriumNetwork):
         ends = np.cumsum(self.size_tab[:-1]).tolist()
         self.n_state = ends[-1]
         self.columns = [slice(e - n, e) for e, n in zip(ends, self.size_tab, strict=False)]
-        self.known_ways = self.ways()
+        self.way = self.way_of_steps()
         self.reads = [self.span_read_by(i) for i in range(self.n_layers)]
 
     # Where things are -----------------------------------------------------------------------
@@ -375,36 +337,27 @@ class SmallWorldEP(EquilibriumNetwork):
         """Per layer, where weights[i] has a link (n_i, width), bool."""
         return [getattr(self, f"mask{i}") for i in range(self.n_layers)]
 
-    def ways(self) -> list[Way]:
-        """What a step can be made of: one product; half layers at a time; layer by layer.
+    def way_of_steps(self) -> Way:
+        """What a step is made of: one product; half layers at a time; layer by layer.
 
-        Even layers see only odd ones but for the links that skip an odd number of layers: two
-        products of half the arithmetic, and a sparse rest. Layer by layer pays for many such links.
+        Without links that skip an odd number of layers even layers see only odd ones: two products
+        of half the arithmetic. Layer by layer leaves out the blocks on the diagonal.
         """
-        spans = [(c.start, c.stop) for c in self.columns]
         natural = torch.arange(self.n_state)
-        none = torch.zeros(0, 2, dtype=torch.int64)
-        everything = slice(0, self.n_state)
-        ways = [Way(natural, [(everything, [everything])], none)]
-        links = self.topology.links[: self.n_state, : self.n_state]
-        links = (links | links.T).nonzero()  # (links in both directions, 2)
+        whole = slice(0, self.n_state)
         layer = self.topology.layer_of[: self.n_state]
-        parity = layer % 2
-        order = torch.cat([natural[parity == 0], natural[parity == 1]])
-        half = int((parity == 0).sum())
-        parts = (slice(0, half), slice(half, self.n_state))
-        rest = links[parity[links[:, 0]] == parity[links[:, 1]]]
-        place = torch.argsort(order)
-        ways.append(Way(order, [(parts[0], parts[1:]), (parts[1], parts[:1])], place[rest]))
-        inside = links[layer[links[:, 0]] == layer[links[:, 1]]]
-        if not len(inside):
-            others = [[slice(0, a), slice(b, self.n_state)] for a, b in spans]
-            groups = [
-                (slice(a, b), [read for read in reads if read.stop > read.start])
-                for (a, b), reads in zip(spans, others, strict=True)
-            ]
-            ways.append(Way(natural, groups, none))
-        return [way for way in ways if all(reads for _, reads in way.groups)]
+        i, j = self.near.nonzero().T
+        if self.n_state >= SMALL and not ((i - j) % 2 == 0).any():
+            parity = layer % 2
+            half = int((parity == 0).sum())
+            even, odd = slice(0, half), slice(half, self.n_state)
+            order = torch.cat([natural[parity == 0], natural[parity == 1]])
+            return Way(order, [(even, [odd]), (odd, [even])])
+        if self.n_state >= LARGE and not any(self.joined_inside):
+            others = [(slice(0, c.start), slice(c.stop, self.n_state)) for c in self.columns]
+            reads = [[read for read in both if read.stop > read.start] for both in others]
+            return Way(natural, list(zip(self.columns, reads, strict=True)))
+        return Way(natural, [(whole, [whole])])
 
     def linked_layers(self) -> torch.Tensor:
         """(layers, layers) bool: which layers of the state have links with each other, or inside.
@@ -478,11 +431,11 @@ class SmallWorldEP(EquilibriumNetwork):
         return s.matrix if isinstance(s, JoinedState) else torch.cat(list(s), 1)
 
     def forward(self, drive, s, steps, target=None, beta=0.0, observe=None):
-        """As in the base class; a phase that nobody watches takes the cheapest way."""
+        """As in the base class; a phase that nobody watches goes its own way."""
         watched = observe is not None or self.block is not None or torch.is_grad_enabled()
         if watched or drive.x.device.type != "cpu" or not steps:
             return super().forward(drive, s, steps, target, beta, observe)
-        way = min(self.known_ways, key=lambda way: way.cost(len(drive.x)))
+        way = self.way
         matrix = way.arranged(self.joined(s))
         output = self.columns[0]  # the first neurons in every order
         for _, moved in zip(range(steps), way.steps(drive, matrix, self.dt), strict=False):
