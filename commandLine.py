@@ -206,6 +206,7 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
         check_many(settings, typed)
         check_solver(settings, typed)
         check_phases(settings)
+        check_optimizer(settings, typed, new)
         system.check(settings, typed)
     return settings
 
@@ -221,6 +222,8 @@ def by_hand_wins(args: argparse.Namespace, typed: set[str]) -> None:
         args.benchmark = False
     if typed & {"T", "Kmax"} and "solver" not in typed:
         args.solver = None
+    if "halve_every" in typed and "schedule" not in typed:
+        args.schedule = None
 
 
 def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> None:
@@ -260,6 +263,9 @@ def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
         defaults["solver"] = args.solver or unsaid
         if defaults["solver"] == "relax":
             defaults["T"] = None  # it is as long as it takes
+    if args.schedule is None:
+        halves = defaults.get("halve_every") if args.halve_every is None else args.halve_every
+        defaults["schedule"] = "step" if halves else "constant"
     return {name: v for name, v in defaults.items() if getattr(args, name) is None}
 
 
@@ -350,6 +356,24 @@ def check_phases(args: Settings) -> None:
     if goes_back and args.solver == "step" and args.Kmax > args.T:
         raise UserError(
             f"--Kmax {args.Kmax} is more than --T {args.T}: BPTT goes back Kmax of T steps"
+        )
+
+
+def check_optimizer(args: Settings, typed: set[str], new: set[str]) -> None:
+    """What an optimiser and a schedule are told is read by them."""
+    if "momentum" in typed and args.optimizer not in ("momentum", "nesterov"):
+        raise UserError(
+            f"--momentum is not used by --optimizer {args.optimizer}, only by momentum and nesterov"
+        )
+    if args.schedule == "step" and not args.halve_every:
+        raise UserError("--schedule step needs --halve-every EPOCHS")
+    if "halve_every" in typed and args.halve_every and args.schedule != "step":
+        raise UserError(f"--halve-every is not used by --schedule {args.schedule}, only by step")
+    if args.warmup > (args.epochs or 1):
+        raise UserError(f"--warmup {args.warmup:g} is longer than the training, {args.epochs}")
+    if args.resume and "epochs" in new and args.schedule == "cosine":
+        raise UserError(
+            "--resume: --epochs cannot be changed with --schedule cosine, which ends at the last"
         )
 
 

@@ -307,7 +307,7 @@ class EquilibriumNetwork(Network):
         Returns:
             What a network measures of its own updates, by name; most measure nothing.
         """
-        if not self.team.alone:
+        if not self.team.alone or self.optimizer is not None:
             self.updateWeights(self.computeGradients(drive, s_free, s_nudged, beta), lr_tab)
             return {}
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
@@ -318,9 +318,14 @@ class EquilibriumNetwork(Network):
     def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
         """Add lr * gradient (an ascent direction) to each weight and its bias.
 
-        Of a network that several processes teach, the gradients become the mean over all of them.
+        Where the network has an optimiser, it decides what is added. Of a network that several
+        processes teach, the gradients become the mean over all of them.
         """
         self.team.average(g for pair in gradients for g in pair)
+        if self.optimizer is not None:
+            updates = [g for part in zip(*gradients, strict=True) for g in part]
+            self.optimizer.step([*self.weights, *self.biases], updates, [*lr_tab, *lr_tab])
+            return
         for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
             for parameter, g in zip(pair, gradient, strict=True):
                 parameter.add_(g, alpha=lr)

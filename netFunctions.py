@@ -303,6 +303,8 @@ class Training:
         self.options, self.team = options, next(iter(nets.values())).team
         check_shares(self.team, data, schedule)
         check_rates(schedule)
+        for net in nets.values():
+            net.use_optimizer(schedule)
         self.progress = Progress()
         self.best: dict[str, dict[str, torch.Tensor]] = {}  # weights of the best epoch
         self.particles = {method: (Particles(), Particles()) for method in nets}  # train, test
@@ -331,6 +333,7 @@ class Training:
                     net.load_state_dict(state)
                 except RuntimeError:  # says what differs in many lines
                     raise self.foreign(f"holds another network for {method}") from None
+            self.restore_optimizer(method, checkpoint)
             stored = particles.get(method, (None, None))
             for layers, split in zip(stored, (self.data.train, self.data.test), strict=True):
                 if not are_states(layers, net, split, self.schedule.dtype):
@@ -339,6 +342,14 @@ class Training:
                 Particles(self.team.own_part(layers and [v.to(device) for v in layers], size))
                 for layers, (_, size) in zip(stored, self.passes, strict=True)
             )
+
+    def restore_optimizer(self, method: str, checkpoint: dict[str, Any]) -> None:
+        optimizer, stored = self.nets[method].optimizer, checkpoint.get("optimizers", {})
+        try:
+            if optimizer is not None:
+                optimizer.load(stored.get(method, {}))
+        except ValueError:
+            raise self.foreign(f"holds no state of --optimizer {optimizer.name}") from None
 
     def misplaced(self, weights: dict[str, Any]) -> str:
         """Where a checkpoint stands that this training cannot, in words; nothing if it can."""
@@ -393,6 +404,11 @@ class Training:
                 "options": self.options,
                 "weights": {method: net.state_dict() for method, net in self.nets.items()},
                 "particles": particles,
+                "optimizers": {
+                    method: net.optimizer.state
+                    for method, net in self.nets.items()
+                    if net.optimizer is not None
+                },
                 "best": self.best,
                 "progress": vars(self.progress),
             }
@@ -403,7 +419,7 @@ class Training:
     def teach(self, method: str, stop: StopRequest, quiet: bool) -> dict[str, Any]:
         """Run an epoch of one method and enter what came out; return its row of metrics.csv."""
         net, progress = self.nets[method], self.progress
-        plan = self.schedule.at(progress.epoch)
+        plan = dataclasses.replace(self.schedule, epoch=progress.epoch)
         epoch = Epoch(net, method, self.data, plan, self.particles[method], quiet)
         try:
             row = epoch.run(progress, stop)
@@ -444,6 +460,11 @@ def check_rates(schedule: Schedule) -> None:
         raise TrainingError(
             f"--lr_tab {rate:g} over --beta {beta:g} is more than "
             f"{str(schedule.dtype).removeprefix('torch.')} holds: lower the rate"
+        )
+    if rate * schedule.weight_decay >= 1:
+        raise TrainingError(
+            f"--weight-decay {schedule.weight_decay:g} times the rate {rate:g} is 1 or more, which "
+            "would take all of a weight away at once: lower one of them"
         )
 
 
@@ -528,7 +549,9 @@ class Epoch(NamedTuple):
 
     def teach(self, k: int, x: torch.Tensor, target: torch.Tensor, draw: int) -> Lesson:
         """Teach batch k; `draw` decides all that is random in it."""
-        schedule, particles = self.schedule, self.particles[0]
+        n_batches = self.data.train.n_batches(self.schedule.batch_size)
+        schedule = self.schedule.at(self.schedule.epoch, k, n_batches)
+        particles = self.particles[0]
         torch.manual_seed(draw)
         if schedule.random_sign and draw % 2:
             schedule = dataclasses.replace(schedule, beta=-schedule.beta)

@@ -31,6 +31,8 @@ SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no 
     "persistent": False,
     "dtype": "float32",
 }
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw")
+ADAM_RATE = 0.001
 ALIASES = {"eqprop": "EP"}  # of training methods
 MANY_THREADS = 1024  # torch ends the program where the system cannot start as many as it is told
 SMALLEST, LARGEST = 1.2e-38, 3.4e38  # of 32-bit numbers
@@ -185,6 +187,10 @@ def share(text: str) -> float:
     return real(text, lambda v: 0 <= v <= 1, "a number from 0 to 1")
 
 
+def share_kept(text: str) -> float:
+    return real(text, lambda v: 0 <= v < 1, "a number of at least 0 and below 1")
+
+
 def over_relaxation(text: str) -> float:
     return real(text, lambda v: 0 < v < 2, "a number between 0 and 2")
 
@@ -326,6 +332,51 @@ def add_optimisation(parser: Parser, systems: Sequence[Any]) -> None:
         choices=["online", "full"],
         default="online",
         help="full: measure it at once after each epoch, beside the one met while learning",
+    )
+
+
+def add_optimiser(parser: Parser, systems: Sequence[Any]) -> None:
+    group = parser.add_argument_group("optimiser", "what updates go through on their way")
+    group.add_argument(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        default="sgd",
+        help="torch's own; default rates: the papers' are for sgd, times (1 - momentum) for "
+        f"momentum and nesterov; {ADAM_RATE:g} for adam and adamw",
+    )
+    group.add_argument(
+        "--momentum",
+        type=share_kept,
+        default=0.9,
+        metavar="SHARE",
+        help="of the last change that is kept, by momentum and nesterov",
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=not_negative,
+        default=0.0,
+        metavar="RATE",
+        help="of weights and biases: added to their gradients times this; adamw: they shrink by "
+        "the learning rate times this",
+    )
+    group.add_argument(
+        "--schedule",
+        choices=["constant", "step", "cosine"],
+        help="of the rates: step: halved by --halve-every; cosine: to 0 over all epochs, batch by "
+        "batch; left out: step if --halve-every says so, else constant",
+    )
+    group.add_argument(
+        "--halve-every",
+        type=natural,
+        metavar="EPOCHS",
+        help="halve the rates after so many; 0: never; left out: feedforward 100",
+    )
+    group.add_argument(
+        "--warmup",
+        type=not_negative,
+        default=0.0,
+        metavar="EPOCHS",
+        help="rates rise evenly over so many at the start, batch by batch; parts of one are fine",
     )
 
 
@@ -485,7 +536,7 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     group.add_argument("--quiet", action=Flag, help="no progress bar")
 
 
-GROUPS = (add_data, add_optimisation, add_phases, add_equilibrium)
+GROUPS = (add_data, add_optimisation, add_optimiser, add_phases, add_equilibrium)
 LAST_GROUPS = (add_matching, add_many, add_runs)
 
 

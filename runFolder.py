@@ -358,7 +358,7 @@ def load_archive(path: str | Path) -> Any:
 # What a checkpoint holds. A pattern is a type, None, a test, a tuple of patterns of which one fits,
 # a list of the pattern of each item, or {str: pattern of each value}.
 
-NOT_IN_OLD = {"best", "progress.best", "progress.over"}  # which are read, too
+NOT_IN_OLD = {"best", "optimizers", "progress.best", "progress.over"}  # which are read, too
 
 
 def patterns() -> dict[str, Any]:
@@ -373,6 +373,7 @@ def patterns() -> dict[str, Any]:
         "weights": {str: tensors},
         "particles": {str: lambda v: fits(v, [(None, [Tensor])]) and len(v) == 2},
         "best": {str: tensors},
+        "optimizers": {str: tensors},
         "progress": dict,
         "progress.epoch": lambda v: fits(v, int) and v >= 1,
         "progress.method": is_count,

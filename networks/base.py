@@ -8,12 +8,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from networks.optimisers import Optimizer, make_optimizer
 from parallel import ALONE, WORST, Team
 from solvers import SOLVERS, Search, Solution, largest_change
 
@@ -36,6 +38,10 @@ class Schedule:
     measure_training: test on the training data after each epoch, too.
     epoch: the one under way, counted from 1.
     halve_every: epochs after which the rates are halved (0: never).
+    cosine: the rates fall to 0 over all epochs, along half a period of a cosine, batch by batch.
+    warmup: epochs, or parts of one, over which the rates rise evenly from 0, batch by batch.
+    factor: what the rates are multiplied by just now, which `at` sets.
+    optimizer, momentum, weight_decay: as of networks/optimisers.py.
     patience: a method ends after so many epochs without a gain of `min_gain` in the error on the
         validation data, or without any on the test data (0: it goes on).
     solver: how a phase is run, a key of `SOLVERS`. What "relax" reads is the network's own
@@ -58,6 +64,12 @@ class Schedule:
     measure_training: bool = False
     epoch: int = 1
     halve_every: int = 0
+    cosine: bool = False
+    warmup: float = 0.0
+    factor: float = 1.0
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
     patience: int = 0
     min_gain: float = 0.1
     solver: str = "step"
@@ -66,11 +78,16 @@ class Schedule:
     nudged: str = ""
     nudged_sweeps: int = 0
 
-    def at(self, epoch: int) -> Schedule:
-        """The schedule of an epoch, its rates included."""
-        halvings = (epoch - 1) // self.halve_every if self.halve_every else 0
-        rates = [rate * 0.5**halvings for rate in self.lr_tab]
-        return dataclasses.replace(self, epoch=epoch, lr_tab=rates)
+    def at(self, epoch: int, batch: int = 0, n_batches: int = 1) -> Schedule:
+        """The schedule of an epoch, of its rates those of a batch, counted from 0."""
+        done = epoch - 1 + batch / n_batches  # epochs
+        factor = 0.5 ** ((epoch - 1) // self.halve_every) if self.halve_every else 1.0
+        if self.cosine:
+            factor *= (1 + math.cos(math.pi * done / self.epochs)) / 2
+        if self.warmup:
+            factor *= min(1.0, (done + 1 / n_batches) / self.warmup)
+        rates = [rate * factor for rate in self.lr_tab]
+        return dataclasses.replace(self, epoch=epoch, lr_tab=rates, factor=factor)
 
 
 class Lesson(NamedTuple):
@@ -214,6 +231,12 @@ class Network(nn.Module):
     rules: dict[str, Rule] = {}  # by the name of the training method
     n_rates = 1  # how many learning rates it takes
     team: Team = ALONE  # the processes that teach it
+    optimizer: Optimizer | None = None  # what updates go through; None: they are added as they are
+
+    def use_optimizer(self, schedule: Schedule) -> None:
+        """Let updates go through a fresh optimiser as the schedule says, or straight in."""
+        plan = (schedule.momentum, schedule.weight_decay)
+        self.optimizer = make_optimizer(schedule.optimizer, list(self.parameters()), *plan)
 
     def first(self) -> Network:
         """Itself; of a batch of networks the first one, by itself."""

@@ -510,7 +510,9 @@ def answer_in_training(net: Classifier, data: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def descend(net: Classifier, loss: torch.Tensor, rate: float) -> None:
-    """One step of plain gradient descent on loss + net.l2 * (sum of squares of the kernels).
+    """One step of descent on loss + net.l2 * (sum of squares of the kernels).
+
+    It is plain gradient descent, unless the net has an optimiser.
 
     The loss is the mean over the samples of this process. Through batch normalisation others'
     losses depend on its activity, so that the shares are weighed before the way back.
@@ -519,6 +521,13 @@ def descend(net: Classifier, loss: torch.Tensor, rate: float) -> None:
     weight = torch.full_like(loss, net.team.weight)
     gradients = torch.autograd.grad(loss, parameters, weight)
     net.team.add_up(gradients)
+    if net.optimizer is not None:
+        penalised = {id(kernel) for kernel in net.kernels} if net.l2 else set()
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if id(parameter) in penalised:
+                gradient.add_(parameter, alpha=2.0 * net.l2)
+        net.optimizer.step(parameters, gradients, [-rate] * len(parameters))
+        return
     if net.l2:
         torch._foreach_mul_(net.kernels, 1.0 - 2.0 * rate * net.l2)
     torch._foreach_add_(parameters, gradients, alpha=-rate)

@@ -429,11 +429,13 @@ class DirectedNetwork(EquilibriumNetwork):
         dB: torch.Tensor,
         epoch: int = 1,
         frozen: torch.Tensor | None = None,
+        factor: float = 1.0,
     ) -> torch.Tensor:
         """Change the weights by dt_W (dW, dB), with penalty and sparsification if asked for.
 
         Args:
             dW, dB: (n_nets, N, N) and shaped as the biases.
+            factor: of dt_W, just now.
             frozen: (n_nets,), networks left as they are; so is one that would not stay finite,
                 which is marked in `diverged`.
         Returns:
@@ -442,7 +444,12 @@ class DirectedNetwork(EquilibriumNetwork):
         rule, W, B = self.plasticity, self.W, self.biases[0]
         if rule.sign:
             dW, dB = dW.sign(), dB.sign()
-        W_new, B_new = W + rule.dt_W * dW, B + rule.dt_W * dB
+        rate = rule.dt_W * factor
+        if self.optimizer is None:
+            W_new, B_new = W + rate * dW, B + rate * dB
+        else:
+            W_new, B_new = W.clone(), B.clone()
+            self.optimizer.step([W_new, B_new], [dW, dB], [rate, rate])
         if B.numel():
             B_new *= self.bias_mask
         if rule.regularized:
@@ -616,7 +623,8 @@ def learn_by_directed(
     dW, dB = (scale * v for v in update)
     lost = (~(free.force + nudged.force).isfinite()).to(dW)
     net.team.average([dW, dB, lost])
-    change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0)
+    factor = getattr(schedule, "factor", 1.0)
+    change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0, factor=factor)
     measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
     measures |= {f"{k}_nudged": v for k, v in measures_of(net, nudged, target).items()}
     measures["residual"] = measures.pop("residual_free")

@@ -5,7 +5,6 @@ arrays, text = report(net, data.train, schedule, history)
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -147,8 +146,9 @@ def follow_angle(net: DirectedNetwork, split: Split, schedule: Any, epochs: int)
     """
     data, target = whole_batch(split, schedule.dtype)
     cosines = []
+    net.use_optimizer(schedule)
     for epoch in range(1, epochs + 1):
-        plan = dataclasses.replace(schedule, epoch=epoch)
+        plan = schedule.at(epoch)
         cosines.append(cosine_to_descent(net, data, target, plan).cpu().numpy())
         learn_by_directed(net, data, target, plan)
     return np.array(cosines)

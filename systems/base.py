@@ -10,13 +10,25 @@ import argparse
 import math
 from typing import Any, NamedTuple
 
+from options import ADAM_RATE
 from systems.papers import results_of, sentence
 
 PHASES = frozenset(  # shared options that only networks with a state driven to rest read
     {"dt", "T", "Kmax", "beta", "beta_sign", "persistent", "compile"}
     | {"solver", "omega", "tol", "max_sweeps"}
 )
+OPTIMISING = frozenset(  # options of options.py that a system owns whose rules can use them
+    {"optimizer", "momentum", "weight_decay", "schedule", "halve_every", "warmup"}
+)
 MEASURING = {"plotcurves", "receipe", "recipe"}  # actions that compare EP with BPTT
+
+
+def rates_with(args: argparse.Namespace, rates: list[float]) -> list[float]:
+    """Default rates of an optimiser, where `rates` are those of plain gradient descent."""
+    if args.optimizer in ("adam", "adamw"):
+        return [ADAM_RATE] * len(rates)
+    kept = args.momentum if args.optimizer != "sgd" else 0.0
+    return [rate * (1 - kept) for rate in rates]
 
 
 class Preset(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errors import UserError
 from options import held_share, natural, share
-from systems.base import Measure, Preset, System
+from systems.base import OPTIMISING, Measure, Preset, System, rates_with
 
 BATCH_SIZE = {"dense": 128, "conv": 128, "loccon": 32, "deep": 128}  # as published
 EPSILON = 0.02  # of networks/brainprop.py
@@ -26,8 +26,8 @@ class BrainProp(System):
     paper_key = "brainprop"
     rules = ("BrainProp", "EBP")
     selectors = frozenset({"architecture"})
-    owns = frozenset({"architecture", "epsilon", "validation", "patience", "halve_every"})
-    learning = frozenset({"epsilon", "validation", "patience", "halve_every"})
+    owns = frozenset({"architecture", "epsilon", "validation", "patience"}) | OPTIMISING
+    learning = frozenset({"epsilon", "validation", "patience"}) | OPTIMISING
     structure = frozenset({"architecture"})
     has_phases = False
     rule_leaves_out = {"EBP": frozenset({"epsilon"})}
@@ -39,7 +39,6 @@ class BrainProp(System):
         "validation": "0.1",
         "patience": 45,
         "halve_every": 100,
-        "lr_tab": [0.1],
         "test_batch_size": 128,
     }
     measures = (
@@ -81,18 +80,13 @@ class BrainProp(System):
             metavar="EPOCHS",
             help="end after so many without 0.1 %% less error; 0: never; left out: 45",
         )
-        group.add_argument(
-            "--halve-every",
-            type=natural,
-            metavar="EPOCHS",
-            help="halve the rate after so many; 0: never; left out: 100",
-        )
 
     def is_meant(self, args):
         return args.training_method in self.rules or args.architecture is not None
 
     def defaults_of(self, args):
-        return self.defaults | {"batch_size": BATCH_SIZE[args.architecture or "dense"]}
+        batch_size = BATCH_SIZE[args.architecture or "dense"]
+        return self.defaults | {"batch_size": batch_size, "lr_tab": rates_with(args, [0.1])}
 
     def check(self, args, typed):
         if not args.benchmark and args.training_method not in self.rules:

@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import UserError
 from options import Flag, finite, natural, not_negative, positive, positive_int
-from systems.base import MEASURING, Measure, Preset, System
+from systems.base import MEASURING, OPTIMISING, Measure, Preset, System, rates_with
 
 TUNED_ASYM = "--dt 0.1 --T 200 --Kmax 100 --beta 5 --dt_W 5 --epochs 500"
 SPARSE = "--sparse --regularized --init-state 0"
@@ -30,8 +30,10 @@ class Directed(System):
     owns = frozenset(
         {"N_H", "layered", "num_net", "one_hot", "dt_W", "sign", "regularized", "reg_W", "sparse"}
         | {"tol_W", "temp", "stop", "init_std", "init_state"}
+        | OPTIMISING
     )
     learning = frozenset({"dt_W", "sign", "regularized", "reg_W", "sparse", "tol_W", "temp"})
+    learning |= OPTIMISING
     structure = frozenset({"N_H", "layered", "num_net", "one_hot", "init_std"})
     only_with = {"tol_W": "sparse", "temp": "sparse", "reg_W": "regularized"}
     leaves_out = frozenset(
@@ -51,7 +53,7 @@ class Directed(System):
     )
 
     def __init__(self, method: str, dt_W: float) -> None:  # noqa: N803  (the published name)
-        self.rules = (method,)
+        self.rules, self.dt_W = (method,), dt_W
         self.defaults = {
             "dataset": "xor",
             "dt": 0.05,
@@ -62,7 +64,6 @@ class Directed(System):
             "batch_size": None,  # all patterns
             "test_batch_size": None,
             "N_H": [5],
-            "dt_W": dt_W,
             "dtype": "float64",
             "solver": "step",
         }
@@ -119,6 +120,9 @@ class Directed(System):
 
     def is_meant(self, args):
         return args.training_method in self.rules
+
+    def defaults_of(self, args):
+        return self.defaults | {"dt_W": rates_with(args, [self.dt_W])[0]}
 
     def reads(self, action):
         """The angle of plotcurves is followed while the networks learn."""

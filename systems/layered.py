@@ -9,7 +9,7 @@ from typing import Any
 
 from errors import UserError
 from options import Flag, positive_int
-from systems.base import MEASURING, Preset, System
+from systems.base import MEASURING, OPTIMISING, Preset, System, rates_with
 
 ACTIVATIONS = ("sigm", "tanh", "hardsigm")  # of netClasses.ACTIVATIONS
 NO_CLAMP = (
@@ -49,6 +49,7 @@ class Layered(System):
     reference = "Ernoult et al. 2019"
     paper_key = "ernoult"
     selectors = frozenset({"discrete", "toymodel", "C_tab"})
+    learning = OPTIMISING
     structure = frozenset({"size_tab"})
     folder = ""  # first part of the folder's name
     rates: dict[int, list[float]] = {}  # the paper's (Table 1), by the number of synapse groups
@@ -118,7 +119,10 @@ class Layered(System):
             )
         if args.action != "train":
             return {"size_tab": sizes}
-        rates = args.lr_tab or self.rates_for(n_rates)
+        known = self.rates_for(n_rates)
+        if known is None and args.optimizer in ("adam", "adamw"):
+            known = [1.0]  # which have one default for every network
+        rates = args.lr_tab or (known and rates_with(args, known))
         if rates is None:
             raise UserError(f"--lr_tab must be given: this network has {n_rates} synapse groups")
         if len(rates) not in (1, n_rates):
@@ -150,7 +154,7 @@ def shared(args: argparse.Namespace) -> dict[str, Any]:
 class EnergyBased(Layered):
     name = "energy-based"
     folder = "ep_cont"
-    owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output"})
+    owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output"}) | OPTIMISING
     defaults = {"dt": 0.2}
     rates = {2: [0.05, 0.1], 3: [0.01, 0.1, 0.4]}
 
@@ -168,7 +172,7 @@ class EnergyBased(Layered):
 class Toy(Layered):
     name = "toy"
     folder = "ep_toy"
-    owns = frozenset({"size_tab", "toymodel", "activation_function", "no_clamp"})
+    owns = frozenset({"size_tab", "toymodel", "activation_function", "no_clamp"}) | OPTIMISING
     defaults = {"dt": 0.2}
     rates = {3: [0.05, 0.05, 0.1]}
 
@@ -196,7 +200,7 @@ class Toy(Layered):
 class Prototypical(Layered):
     name = "prototypical"
     folder = "ep_disc"
-    owns = frozenset({"size_tab", "discrete", "activation_function"})
+    owns = frozenset({"size_tab", "discrete", "activation_function"}) | OPTIMISING
     rates = {2: [0.04, 0.08], 3: [0.005, 0.05, 0.2], 4: [0.002, 0.01, 0.05, 0.2]}
 
     def is_meant(self, args):
@@ -211,7 +215,7 @@ class Prototypical(Layered):
 class Convolutional(Layered):
     name = "convolutional"
     owns = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding", "activation_function"})
-    owns |= {"discrete"}  # which it is anyway
+    owns |= {"discrete"} | OPTIMISING  # discrete: which it is anyway
     structure = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding"})
     rates = {3: [0.015, 0.035, 0.15]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errors import UserError
 from options import not_negative, share
-from systems.base import ERRORS, SEARCH, Measure, Preset
+from systems.base import ERRORS, OPTIMISING, SEARCH, Measure, Preset
 from systems.layered import RELAXED, Layered
 
 MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
@@ -59,7 +59,7 @@ class SmallWorld(Layered):
     reference = "Gammell et al. 2021"
     paper_key = "gammell"
     selectors = frozenset({"network_type"})
-    owns = frozenset({"network_type", "bypass_p", "bypass_mag", "size_tab"})
+    owns = frozenset({"network_type", "bypass_p", "bypass_mag", "size_tab"}) | OPTIMISING
     structure = frozenset({"network_type", "bypass_p", "bypass_mag", "size_tab"})
     defaults = {"dt": 0.5, "beta_sign": "random", "persistent": True}
     measures = (

@@ -31,6 +31,8 @@ CASES = {  # odd batch sizes, so that the shares are unequal
     "--T 6 --Kmax 3 --batch-size 101 --beta-sign random --persistent --train-error full --epochs 2",
     "convolutional": f"{DIGITS} --C_tab 4 1 --Fconv 3 --lr_tab 0.1 --T 6 --Kmax 3 "
     "--batch-size 101 --benchmark",
+    "prototypical by Adam": f"{DIGITS} --discrete --size_tab 10 16 64 --T 6 --Kmax 3 "
+    "--batch-size 101 --benchmark --optimizer adam --weight-decay 0.1 --schedule cosine",
     "small world": "--dataset wine --train-samples 62 --network-type SW_no_intra "
     "--size_tab 3 10 10 10 13 --T 20 "
     "--Kmax 5 --batch-size 5 --train-error full --epochs 2",
@@ -38,7 +40,7 @@ CASES = {  # odd batch sizes, so that the shares are unequal
     "asymmetric EP": f"--training-method asymEP {DIGITS} --T 20 --Kmax 20 --num_net 2 --epochs 2",
     "conv, BrainProp and EBP": f"{DIGITS} --architecture conv --benchmark --epsilon 0.3 --epochs 1",
     "loccon": f"{DIGITS} --architecture loccon --training-method BrainProp --epochs 1 "
-    "--batch-size 101",
+    "--batch-size 101 --optimizer nesterov",
     "deep": f"{DIGITS} --architecture deep --training-method BrainProp --epochs 1",
 }
 LONG = "--dataset digits --size_tab 10 64 64 --T 60 --Kmax 10 --persistent --epochs 3"
