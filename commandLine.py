@@ -263,7 +263,7 @@ def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
         defaults["solver"] = args.solver or unsaid
         if defaults["solver"] == "relax":
             defaults["T"] = None  # it is as long as it takes
-    if args.schedule is None:
+    if "schedule" in system.owns:
         halves = defaults.get("halve_every") if args.halve_every is None else args.halve_every
         defaults["schedule"] = "step" if halves else "constant"
     return {name: v for name, v in defaults.items() if getattr(args, name) is None}
