@@ -27,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from plain import PlainConvEP, PlainEPcont, PlainEPdisc, plain_loader  # noqa: E402
 
 from datasets import Split  # noqa: E402
-from netClasses import EPcont, EPdisc, convEP  # noqa: E402
+from netClasses import EPcont, EPdisc  # noqa: E402
 from netFunctions import Schedule  # noqa: E402
+from networks.conv import convEP  # noqa: E402
 
 BATCH_SIZE = 20
 FEW_STEPS = (3, 2)  # free and nudged, far from equilibrium

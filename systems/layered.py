@@ -233,7 +233,7 @@ class Convolutional(Layered):
         return self.with_rates(args, data, sizes, len(sizes) + len(args.C_tab) - 1)
 
     def build(self, args, data):
-        from netClasses import convEP
+        from networks.conv import convEP
 
         return convEP(
             args.size_tab,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
+from netClasses import EPcont, EPdisc, EquilibriumNetwork, toyEPcont
+from networks.conv import convEP
 
 GOLDEN = Path(__file__).parent / "golden"
 # Largest relative error, by precision: of everything, and of differences of large sums (the

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from datasets import Split
-from netClasses import BLOCK, EPcont, EPdisc, convEP, toyEPcont
+from netClasses import BLOCK, EPcont, EPdisc, toyEPcont
 from netFunctions import evaluate
 from networks.base import Schedule, bptt_gradients
+from networks.conv import convEP
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import solvers
-from netClasses import EPcont, EPdisc, convEP, toyEPcont
+from netClasses import EPcont, EPdisc, toyEPcont
 from networks.base import BPTT, EP, Schedule, bptt_gradients, rest
+from networks.conv import convEP
 from networks.directed import DEEP, AsymmetricEP, learn_by_directed
 from networks.smallWorld import SmallWorldEP, wire_up
 from solvers import Relaxing, Search, Solution, relax, step

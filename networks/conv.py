@@ -1,0 +1,260 @@
+"""Convolutional networks in the prototypical setting of Ernoult et al. 2019.
+
+net = convEP([10], [32, 16, 1], (28, 28), Fconv=3, padding=True, seed=0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from netClasses import EPdisc
+from networks.base import Tensors
+from solvers import Relaxing, nudged_output
+
+# How far apart a convolution puts values that are equal, at most, in units of rounding times the
+# sum of a filter's absolute weights: with states and data of size 1, up to 0.6 was seen.
+TIE = 4.0
+
+
+class PooledState(list):
+    """The layers, and per convolution the places of the maxima in the step that made them."""
+
+    def __init__(self, layers, positions):
+        super().__init__(layers)
+        self.positions = positions
+
+
+class ConvDrive(NamedTuple):
+    """What a phase of a convolutional network leaves unchanged."""
+
+    x: torch.Tensor  # (batch, C_x, height, width)
+    top: torch.Tensor  # (batch, C, h, w), what the last layer receives from the data
+    top_positions: torch.Tensor  # places of its pooled maxima
+    inputs: Tensors  # per dense layer (n_i,): its bias, times the gain
+    dense: Tensors  # weights (n_i, n_i+1)
+    kernels: Tensors  # (C_k, C_k+1, F, F), but for the one that sees the data
+    kernel_biases: Tensors
+    falls: Tensors  # per kernel (height, width), what lets the first of equal values win
+
+
+class convEP(EPdisc):
+    """Convolutional network in the prototypical setting.
+
+    Dense layers as in `EPdisc` on top of convolutions with max-pooling. Forwards a layer receives
+    pool(W * s + b); backwards the transposed convolution of the layer above, each of whose values
+    is put at the place where the maximum was found in the same step. Of equal values the first
+    one wins, row by row.
+
+    Args:
+        size_tab: units of the dense layers, from the output backwards.
+        C_tab: channels of the convolutional layers, going on backwards; the last entry is the data.
+        input_size: (height, width) of the data.
+        Fconv, Fpool: side of the filters, side and stride of the pooling windows.
+        padding: pad by (Fconv - 1) // 2, so that an odd filter keeps the size of a map.
+    Raises:
+        ValueError: a map has become smaller than the filter or the pooling window.
+    """
+
+    def __init__(
+        self,
+        size_tab: Sequence[int],
+        C_tab: Sequence[int],
+        input_size: tuple[int, int],
+        activation: str = "hardsigm",
+        dt: float = 1.0,
+        Fconv: int = 5,
+        Fpool: int = 2,
+        padding: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if len(C_tab) < 2 or min(C_tab) < 1:
+            raise ValueError(f"C_tab {list(C_tab)} must list at least two positive channel counts")
+        self.C_tab, self.Fconv, self.Fpool = list(C_tab), Fconv, Fpool
+        self.pad = (Fconv - 1) // 2 if padding else 0
+        self.n_conv = len(C_tab) - 1
+        self.map_sizes, self.pooled_sizes = self.sizes_of_maps(input_size)
+        height, width = self.pooled_sizes[0]
+        super().__init__([*size_tab, C_tab[0] * height * width], activation, dt, seed)
+        self.n_dense = self.n_layers
+        generator = torch.Generator().manual_seed(seed + 1)
+        for k in range(self.n_conv):
+            self.add_synapses((C_tab[k], C_tab[k + 1], Fconv, Fconv), generator)
+        self.synapse_names = [f"Wfc{i}" for i in range(self.n_dense)]
+        self.synapse_names += [f"Wconv{k}" for k in range(self.n_conv)]
+        self.layer_names = [f"s{i}" for i in range(self.n_dense + self.n_conv)]
+        self.reach = list(range(len(self.layer_names)))
+
+    def sizes_of_maps(self, input_size: tuple[int, int]) -> tuple[list, list]:
+        """(height, width) of every map before and after pooling, from the output backwards."""
+        maps, pooled, size = [], [], tuple(input_size)
+        for k in reversed(range(self.n_conv)):
+            side = tuple(n - self.Fconv + 1 + 2 * self.pad for n in size)
+            if min(side) < self.Fpool:
+                raise ValueError(
+                    f"convolution {self.n_conv - k} of {self.n_conv} (counted from the data) gets "
+                    f"{size[0]} x {size[1]} maps, too small for filters of side {self.Fconv} and "
+                    f"pooling by {self.Fpool}"
+                )
+            size = tuple(n // self.Fpool for n in side)
+            maps.insert(0, side)
+            pooled.insert(0, size)
+        return maps, pooled
+
+    def constants(self, data: torch.Tensor) -> Tensors:
+        x = data.contiguous(memory_format=torch.channels_last)
+        weights, biases = list(self.weights), list(self.biases)
+        dense, kernels = weights[: self.n_dense], weights[self.n_dense :]
+        dense_biases, kernel_biases = biases[: self.n_dense], biases[self.n_dense :]
+        kernels = [w.contiguous(memory_format=torch.channels_last) for w in kernels]
+        falls = [
+            self.fall(k, *pair) for k, pair in enumerate(zip(kernels, kernel_biases, strict=True))
+        ]
+        top, top_positions = self.pool(x, kernels.pop(), kernel_biases.pop(), falls.pop())
+        inputs = [self.rho.affine(b) for b in dense_biases]
+        return [x, top, top_positions, *inputs, *dense, *kernels, *kernel_biases, *falls]
+
+    def wire(self, constants: Tensors) -> ConvDrive:
+        x, top, top_positions, *rest = constants
+        n, c = self.n_dense, self.n_conv - 1
+        return ConvDrive(
+            x,
+            top,
+            top_positions,
+            inputs=rest[:n],
+            dense=rest[n : 2 * n],
+            kernels=rest[2 * n : 2 * n + c],
+            kernel_biases=rest[2 * n + c : 2 * n + 2 * c],
+            falls=rest[2 * n + 2 * c :],
+        )
+
+    def initHidden(self, drive: ConvDrive) -> PooledState:
+        batch = len(drive.x)
+        dense = [drive.x.new_zeros(batch, n) for n in self.size_tab[:-1]]
+        maps = [
+            drive.x.new_zeros(batch, channels, *size).to(memory_format=torch.channels_last)
+            for channels, size in zip(self.C_tab, self.pooled_sizes, strict=False)
+        ]
+        return PooledState(dense + maps, None)
+
+    @torch.no_grad()
+    def fall(self, k: int, kernel: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """How much each place of map k is lowered when maxima are looked for, (height, width).
+
+        From zero states, and on even surfaces, the values of a pooling window are equal but for
+        rounding in the convolution, which differs with the size of the batch, while the state in
+        which the network comes to rest hangs on the winner. So each place of a window falls below
+        the one before, row by row, by more than rounding makes up for and less than matters.
+        """
+        rows, columns = (
+            torch.arange(n, device=bias.device) % self.Fpool for n in self.map_sizes[k]
+        )
+        size = (kernel.abs().sum((1, 2, 3)) + bias.abs()).max()
+        step = TIE * torch.finfo(bias.dtype).eps * size
+        return step * (rows[:, None] * self.Fpool + columns)
+
+    def pool(self, s, kernel, bias, fall):
+        """Pooled maxima of the convolution of s, (batch, C, h, w), and their places."""
+        lowered = F.conv2d(s, kernel, bias, padding=self.pad).sub_(fall)
+        values, places = F.max_pool2d(lowered, self.Fpool, return_indices=True)
+        return values + fall.take(places), places
+
+    def unpool(self, k, s, positions):
+        """Each value of s at the place where the maximum was found, 0 elsewhere."""
+        size = (*s.shape[:2], *self.map_sizes[k])
+        return F.max_unpool2d(s, positions, self.Fpool, output_size=size)
+
+    def goals(self, drive, s):
+        dense, maps = s[: self.n_dense], s[self.n_dense :]
+        values = [*dense, maps[0].flatten(1)]
+        pooled, positions = self.pool_all(drive, maps)
+        goals = []
+        for i, w in enumerate(drive.dense):
+            total = torch.addmm(drive.inputs[i], values[i + 1], w.t(), alpha=self.rho.gain)
+            if i > 0:
+                total = torch.addmm(total, values[i - 1], drive.dense[i - 1], alpha=self.rho.gain)
+            goals.append(self.rho.shape(total))
+        for k, forwards in enumerate(pooled):
+            if k == 0:
+                backwards = (dense[-1] @ drive.dense[-1]).view(forwards.shape)
+            else:
+                spread = self.unpool(k - 1, maps[k - 1], positions[k - 1])
+                backwards = F.conv_transpose2d(spread, drive.kernels[k - 1], padding=self.pad)
+            goals.append(self.rho(forwards + backwards))
+        return PooledState(goals, positions)
+
+    def move(self, s, goals, nudge):
+        return PooledState(super().move(s, goals, nudge), goals.positions)
+
+    def pool_all(self, drive: ConvDrive, maps: Tensors) -> tuple[list, list]:
+        """What every convolutional layer receives forwards, and where the maxima were found."""
+        pooled, positions = [], []
+        per_kernel = (drive.kernels, drive.kernel_biases, drive.falls)
+        for below, *parts in zip(maps[1:], *per_kernel, strict=True):
+            values, places = self.pool(below, *parts)
+            pooled.append(values)
+            positions.append(places)
+        return [*pooled, drive.top], [*positions, drive.top_positions]
+
+    def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
+        phases = (self.phi_gradient(drive, s) for s in (s_nudged, s_free))
+        for (w, b), scale, nudged, free in zip(pairs, scales, *phases, strict=True):
+            w.add_(nudged[0] - free[0], alpha=scale)
+            b.add_(nudged[1] - free[1], alpha=scale)
+
+    def phi_gradient(self, drive, s):
+        """dPhi/dtheta at the state s, (weight, bias) pairs, summed over the batch.
+
+        Phi = sum_i s_i . (W_i s_i+1 + b_i) + sum_k unpool_k(s_k) . (W_k * s_k+1 + b_k), the places
+        of the maxima being those of the last step.
+        """
+        dense, maps = s[: self.n_dense], [*s[self.n_dense :], drive.x]
+        values = [*dense, maps[0].flatten(1)]
+        pairs = [(v.t() @ below, v.sum(0)) for v, below in zip(values, values[1:], strict=False)]
+        for k, kernel in enumerate(self.weights[self.n_dense :]):
+            spread = self.unpool(k, maps[k], s.positions[k])
+            gradient = nn.grad.conv2d_weight(maps[k + 1], kernel.shape, spread, padding=self.pad)
+            pairs.append((gradient, maps[k].sum((0, 2, 3))))
+        return pairs
+
+    @property
+    def relaxing(self) -> Relaxing:
+        """Where the place of a maximum goes to and fro a sample never rests: there is a limit."""
+        return super().relaxing._replace(max_sweeps=18)
+
+    def seen(self, drive, s, i):
+        """Of a map that another convolution sees: its pooled maxima, and their places."""
+        k = i - self.n_dense
+        if k <= 0:
+            return s[i].flatten(1)
+        return self.pool(s[i], drive.kernels[k - 1], drive.kernel_biases[k - 1], drive.falls[k - 1])
+
+    def settled_layer(self, drive, s, seen, i, target, beta):
+        if i < self.n_dense:
+            total = torch.addmm(
+                drive.inputs[i], seen[i + 1], drive.dense[i].t(), alpha=self.rho.gain
+            )
+            if i > 0:
+                total.addmm_(seen[i - 1], drive.dense[i - 1], alpha=self.rho.gain)
+            goal = self.rho.shape(total)
+            return goal if i else nudged_output(goal, target, beta, False)
+        k = i - self.n_dense
+        forwards = seen[i + 1][0] if k + 1 < self.n_conv else drive.top
+        if k == 0:
+            backwards = (s[i - 1] @ drive.dense[-1]).view(forwards.shape)
+        else:
+            spread = self.unpool(k - 1, s[i - 1], seen[i][1])
+            backwards = F.conv_transpose2d(spread, drive.kernels[k - 1], padding=self.pad)
+        return self.rho(forwards + backwards)
+
+    def finished(self, drive, s, seen):
+        positions = [places for _, places in seen[self.n_dense + 1 :]]
+        return PooledState(s, [*positions, drive.top_positions])
+
+    def cut(self, drive, rows):
+        x, top, places = (v[rows] for v in (drive.x, drive.top, drive.top_positions))
+        return drive._replace(x=x, top=top, top_positions=places)
