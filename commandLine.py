@@ -26,7 +26,8 @@ from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
 from systems.listing import listing
 
 FREE_WHEN_RESUMING = {"resume", "epochs", "data_dir", "device_label", "threads", "quiet"}
-FREE_WHEN_RESUMING |= {"name", "note", "tensorboard", "jobs", "backend", "scheduler", "dry_run"}
+FREE_WHEN_RESUMING |= {"name", "note", "no_figures"}
+FREE_WHEN_RESUMING |= {"tensorboard", "jobs", "backend", "scheduler", "dry_run"}
 OF_MANY_RUNS = ("jobs", "backend", "scheduler")
 NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
 NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}

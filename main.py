@@ -14,8 +14,9 @@ import contextlib
 import os
 import sys
 
-from commandLine import is_many, parse
+from commandLine import Settings, is_many, parse
 from errors import RunError, Stopped, UserError
+from runs.log import Log
 from systems import PRESETS
 from torchrun import first_of_all, launched
 
@@ -33,6 +34,12 @@ def main(argv: list[str]) -> int:
 def start(argv: list[str]) -> int:
     """Do what the command line asks for; return the exit status."""
     args = parse(argv)
+    with Log(argv):
+        return do(args, argv)
+
+
+def do(args: Settings, argv: list[str]) -> int:
+    """Do what the options ask for; return the exit status."""
     from parallel import part  # these load torch, which --help and a mistake do without
     from runs.many import print_commands, run_many
     from runs.one import ACTIONS, prepare

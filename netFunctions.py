@@ -273,13 +273,15 @@ def train(
         state.restore(checkpoint)
     state.save()
     progress = state.progress
-    with StopRequest() as stop:
+    with StopRequest() as stop, state.bar(quiet) as bar:
         while progress.epoch <= schedule.epochs and not all(map(progress.is_over, nets)):
             for index, method in enumerate(nets):
                 if index < progress.method:
                     continue
-                if not progress.is_over(method):
-                    row = state.teach(method, stop, quiet)
+                if progress.is_over(method):
+                    bar.total -= data.train.n_batches(schedule.batch_size)
+                else:
+                    row = state.teach(method, stop, bar)
                     if watch is not None:
                         watch(row)
                 progress.move_on(index, len(nets))
@@ -416,11 +418,25 @@ class Training:
         self.saved_at = time.perf_counter()
         self.cost_of_saving = self.saved_at - started
 
-    def teach(self, method: str, stop: StopRequest, quiet: bool) -> dict[str, Any]:
+    def bar(self, quiet: bool) -> tqdm:
+        """A progress bar over the batches of the whole run, which tells the time that is left."""
+        n, progress = self.data.train.n_batches(self.schedule.batch_size), self.progress
+        epochs_done = len(self.nets) * (progress.epoch - 1) + progress.method
+        return tqdm(
+            total=n * len(self.nets) * self.schedule.epochs,
+            initial=n * epochs_done + progress.batch,
+            unit="batch",
+            smoothing=0,  # the mean over training and testing
+            disable=quiet,
+            leave=False,
+            file=sys.stderr,
+        )
+
+    def teach(self, method: str, stop: StopRequest, bar: tqdm) -> dict[str, Any]:
         """Run an epoch of one method and enter what came out; return its row of metrics.csv."""
         net, progress = self.nets[method], self.progress
         plan = dataclasses.replace(self.schedule, epoch=progress.epoch)
-        epoch = Epoch(net, method, self.data, plan, self.particles[method], quiet)
+        epoch = Epoch(net, method, self.data, plan, self.particles[method], bar)
         try:
             row = epoch.run(progress, stop)
         except Stopped:
@@ -433,8 +449,9 @@ class Training:
         if progress.enter(row, self.schedule):
             self.best[method] = copied(net.state_dict())
         line = epoch_line(row, self.schedule.epochs, self.data.unit)
-        print(line + sweeps_in_words(progress.record), flush=True)
-        warn_of_traps(progress, method, self.schedule)
+        with tqdm.external_write_mode():
+            print(line + sweeps_in_words(progress.record), flush=True)
+            warn_of_traps(progress, method, self.schedule)
         return row
 
 
@@ -496,7 +513,7 @@ class Epoch(NamedTuple):
     data: Dataset
     schedule: Schedule
     particles: tuple[Particles, Particles]
-    quiet: bool
+    bar: tqdm  # of the run
 
     def run(self, progress: Progress, stop: StopRequest) -> dict[str, Any]:
         """Go on from where `progress` stands; return the row, with the test's `Evaluation`."""
@@ -505,38 +522,31 @@ class Epoch(NamedTuple):
         device = train.x.device
         record = {name: v.to(device) for name, v in progress.record.items()}
         draws = batch_draws(self.schedule.seed, self.schedule.epoch, n_batches)
-        bar = tqdm(
-            total=n_batches,
-            initial=progress.batch,
-            desc=f"epoch {self.schedule.epoch} {self.method}",
-            unit="batch",
-            disable=self.quiet,
-            leave=False,
-            file=sys.stderr,
+        self.bar.set_description_str(
+            f"epoch {self.schedule.epoch}/{self.schedule.epochs} {self.method}"
         )
-        with bar:
-            first, schedule = progress.batch, self.schedule
-            batches = train.batches(schedule.batch_size, schedule.dtype, self.order, first)
-            for k, batch in enumerate(batches, first):
-                x, target = self.net.team.deal(*batch)
-                lesson = self.teach(k, x, target, int(draws[k]))
-                error, loss = errors_of(train, lesson.output, target)
-                values, signal_number = self.net.team.pool(
-                    {"error": error, "loss": loss}, lesson.measures, stop.signal_number
-                )
-                for name, value in values.items():
-                    if name not in record:
-                        record[name] = value.new_zeros(n_batches, *value.shape)
-                    record[name][k] = value
-                bar.update()
-                if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
-                    check_finite(record["loss"][: k + 1], self.schedule.epoch, self.method)
-                if signal_number:
-                    progress.batch = k + 1
-                    progress.record = {name: v.cpu() for name, v in record.items()}
-                    progress.seconds = time.perf_counter() - started
-                    where = f"epoch {self.schedule.epoch} ({self.method}), batch {k + 1}"
-                    raise Stopped(signal_number, f"stopped after {where} of {n_batches}")
+        first, schedule = progress.batch, self.schedule
+        batches = train.batches(schedule.batch_size, schedule.dtype, self.order, first)
+        for k, batch in enumerate(batches, first):
+            x, target = self.net.team.deal(*batch)
+            lesson = self.teach(k, x, target, int(draws[k]))
+            error, loss = errors_of(train, lesson.output, target)
+            values, signal_number = self.net.team.pool(
+                {"error": error, "loss": loss}, lesson.measures, stop.signal_number
+            )
+            for name, value in values.items():
+                if name not in record:
+                    record[name] = value.new_zeros(n_batches, *value.shape)
+                record[name][k] = value
+            self.bar.update()
+            if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
+                check_finite(record["loss"][: k + 1], self.schedule.epoch, self.method)
+            if signal_number:
+                progress.batch = k + 1
+                progress.record = {name: v.cpu() for name, v in record.items()}
+                progress.seconds = time.perf_counter() - started
+                where = f"epoch {self.schedule.epoch} ({self.method}), batch {k + 1}"
+                raise Stopped(signal_number, f"stopped after {where} of {n_batches}")
         progress.record = {name: v.cpu() for name, v in record.items()}
         return self.row(progress.record, started)
 

@@ -533,6 +533,12 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
         action=Flag,
         help="write the numbers of metrics.csv for TensorBoard, too (needs tensorboard)",
     )
+    group.add_argument(
+        "--no-figures",
+        action=Flag,
+        opposite="--figures",
+        help="draw none; python plotFunctions.py in the folder of the result does later",
+    )
     group.add_argument("--quiet", action=Flag, help="no progress bar")
 
 

@@ -39,7 +39,7 @@ TRAIN = Action(
         | SEARCH
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
         | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "persistent"}
-        | {"seed", "resume", "compile", "tensorboard"}
+        | {"seed", "resume", "compile", "tensorboard", "no_figures"}
         | FOLDER
     ),
     teaches=True,
@@ -61,7 +61,7 @@ COMPARED |= {"seed", "load", "compile"} | SEARCH | FOLDER
 PLOTCURVES = Action(
     "plotcurves",
     "EP's updates beside BPTT's gradients, step by step",
-    frozenset(COMPARED | {"curves", "save_full"}),
+    frozenset(COMPARED | {"curves", "save_full", "no_figures"}),
     compares=True,
 )
 RECEIPE = Action(

@@ -31,9 +31,9 @@ from commandLine import parse
 from errors import RunError, Stopped, UserError
 from netFunctions import StopRequest
 from runFolder import PROJECT_DIR, lock, write_whole
+from runs.log import LOG
 from runs.one import ACTIONS, prepare
 
-LOG = "log.txt"
 STATUS = "status.txt"
 RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
 ANSWERS_WITHIN = 3.0  # seconds, of a scheduler

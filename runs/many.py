@@ -42,6 +42,7 @@ from runs.launch import (
     status_of,
     words_of_one,
 )
+from runs.log import keep_in
 from runs.one import device_name, draw_figures, load_data, shows_progress
 
 WHERE = {"--jobs", "--backend", "--scheduler"}
@@ -333,6 +334,7 @@ def run_many(args: Settings, argv: list[str]) -> None:
         launcher, call, where = stack.enter_context(launcher_of(args))
         folder = args.resume or new_group(first, runs, args.results_dir)
         stack.enter_context(sole_program(folder))
+        keep_in(folder)
         missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
         if args.resume and missing:
             load_data(first)
@@ -344,7 +346,8 @@ def run_many(args: Settings, argv: list[str]) -> None:
         stack.enter_context(launcher)
         results = launcher.results(call, tasks, folder)
         summary = enter_results(folder, runs, results, not shows_progress(args))
-    draw_figures(folder)
+    if not first.no_figures:
+        draw_figures(folder)
     if launcher.signal_number:
         again = ["python", "main.py", "--resume", str(folder), *split_words(words, WHERE)[0]]
         raise Stopped(launcher.signal_number, f"stopped; go on with: {shlex.join(again)}")

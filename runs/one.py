@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,6 +54,7 @@ from runFolder import (
     record_resume,
     sole_process,
 )
+from runs.log import keep_in
 from solvers import Search
 from systems.base import System
 from torchrun import first_of_all, launched, local_rank
@@ -171,8 +173,13 @@ def run_training(args: Settings, argv: list[str], place: Path | None = None) -> 
     else:
         title = f"{' and '.join(nets)} training"
         run = RunFolder(team.first_path(lambda: new_run(args, argv, title, place).path))
+    draws = place is None and not team.rank and not args.no_figures
     with contextlib.nullcontext() if team.rank else sole_process(run.path):
-        train_in(run, nets, data, args, argv, team, draws=place is None and not team.rank)
+        if args.resume and not team.rank:
+            keep_in(run.path)
+        rows = train_in(run, nets, data, args, argv, team, draws)
+    if not team.rank:
+        print(last_words(run.path, rows, args, data, team, draws), flush=True)
 
 
 def train_in(
@@ -183,8 +190,8 @@ def train_in(
     argv: list[str],
     team: Team,
     draws: bool,
-) -> None:
-    """Begin the training that a folder is for, or go on with it."""
+) -> list[dict[str, Any]]:
+    """Begin the training that a folder is for, or go on with it; return the rows of metrics.csv."""
     checkpoint = run.last_checkpoint() if args.resume else None
     if args.resume and checkpoint is None and not team.rank:  # killed early: it begins again
         run.copy_plotting()
@@ -202,9 +209,11 @@ def train_in(
         watch = None
         if args.tensorboard and not team.rank:
             watch = Scalars(run.path, checkpoint["progress"]["epoch"] if checkpoint else 1).add
-        train(nets, data, schedule, run, options, checkpoint, not shows_progress(args), watch)
+        quiet = not shows_progress(args)
+        rows = train(nets, data, schedule, run, options, checkpoint, quiet, watch)
         if not team.rank:
             finish(args.system, nets, data, schedule, run)
+        return rows
     except Stopped as stop:
         raise Stopped(stop.signal_number, f"{stop}; {how_to_go_on(run.path, team)}") from None
     except LostProcess as error:
@@ -234,6 +243,39 @@ def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
 def how_to_go_on(folder: Path, team: Team = ALONE) -> str:
     start = "python" if team.alone else f"torchrun --nproc-per-node {team.size}"
     return f"go on with: {start} {shlex.join(['main.py', '--resume', str(folder)])}"
+
+
+def last_words(
+    folder: Path, rows: list[dict], args: Settings, data: Dataset, team: Team, drawn: bool
+) -> str:
+    """How well a training has ended, where its figures are, and what can be typed next."""
+    lines, early = [], False
+    for method in methods_of(args):
+        own = [row for row in rows if row["method"] == method]
+        last, best = own[-1], min(own, key=lambda row: row["test_error"])
+        errors = [number(row["test_error"], data.unit).strip() for row in (last, best)]
+        lines.append(
+            f"{method}: test error {errors[0]} after epoch {last['epoch']}, the best was "
+            f"{errors[1]} after epoch {best['epoch']}"
+        )
+        early = early or last["epoch"] < args.epochs
+    more = f" --epochs {2 * args.epochs}"
+    again = how_to_go_on(folder, team).removeprefix("go on with: ") + more
+    if early:  # of its own accord: it has nothing to go on for
+        load = ["main.py", "--action", "evaluate", "--load", str(folder / "checkpoint.pt")]
+        again = f"python {shlex.join(load)}"
+    return "\n".join([*lines, where_next(folder, drawn, again)])
+
+
+def where_next(folder: Path, drawn: bool, command: str) -> str:
+    """The end of a run: where its results are, and what can be typed next."""
+    return f"{'figures' if drawn else 'results'} in {folder}; next: {command}"
+
+
+def report_of(args: Settings) -> str:
+    """The command that sets all results beside the papers'."""
+    elsewhere = [] if args.results_dir == Path("results") else [str(args.results_dir)]
+    return f"python {shlex.join(['main.py', '--action', 'report', *elsewhere])}"
 
 
 def finish(system: System, nets: dict, data: Dataset, schedule: Schedule, run: RunFolder) -> None:
@@ -319,6 +361,7 @@ def new_run(
         run.path, title, recorded_options(args), ["main.py", *argv], args.system.name
     )
     run.copy_plotting()
+    keep_in(run.path)
     return run
 
 
@@ -399,8 +442,10 @@ def run_curves(args: Settings, argv: list[str], place: Path | None = None) -> No
         run.write_text("curves.txt", text)
         run.write_measures(name, means_of(arrays))
         print(text, end="", flush=True)
-        if place is None:
+        draws = place is None and not args.no_figures
+        if draws:
             draw_figures(run.path)
+        print(where_next(run.path, draws, report_of(args)))
 
 
 def search_of(args: Settings) -> Search:
@@ -449,7 +494,7 @@ def run_receipe(args: Settings, argv: list[str], place: Path | None = None) -> N
         run.write_text("receipe.txt", text)
         run.write_arrays(found.arrays())
         run.write_measures(name, means_of(found.arrays()))
-        print(f"{text}results in {run.path}")
+        print(text + where_next(run.path, False, report_of(args)))
 
 
 def device_name(args: Settings) -> str:

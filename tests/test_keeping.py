@@ -1,13 +1,20 @@
 """What is kept of a run: its record over every resume, its name, its output."""
 
+import csv
 import json
 import shutil
+from unittest import mock
 
 import commands
 import pytest
 
 from commandLine import parse
+from datasets import load_dataset
+from errors import RunError
+from netClasses import EPcont
+from netFunctions import Progress, Schedule, Training
 from report.reader import read_results
+from runFolder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +67,45 @@ def test_a_run_has_a_name_and_a_note(folder):
 @pytest.mark.parametrize("line", ["--name ''", "--note 'two\nlines'"])
 def test_a_name_is_a_line(line, capfd):
     commands.refuses(line, "is not a line of text", capfd)
+
+
+def test_the_output_is_kept_warnings_and_errors_included_and_bars_not(folder, capfd):
+    (folder / "log.txt").unlink()
+    with commands.drawing(), mock.patch("runs.one.shows_progress", lambda args: True):
+        commands.call("--resume", folder, "--epochs", 2)
+    printed = capfd.readouterr()
+    assert "\r" in printed.err and "epoch 2/2 EP" in printed.err  # the bar, drawn over itself
+    log = (folder / "log.txt").read_text()
+    first, rest = log.split("\n", 1)
+    assert first.endswith(f"python main.py --resume {folder} --epochs 2") and rest == printed.out
+    with mock.patch("runs.one.train", side_effect=RunError("no more")) as train:
+        commands.fails(f"--resume {folder} --epochs 3", capfd)
+        train.side_effect = ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            commands.call("--resume", folder, "--epochs", 3)
+    added = (folder / "log.txt").read_text().removeprefix(log)
+    assert "main.py: error: no more\n" in added and "Traceback" in added
+
+
+def test_a_run_ends_with_its_errors_its_place_and_what_to_type(folder):
+    text = commands.call("--resume", folder, "--epochs", 2, "--no-figures")
+    errors, place = text.splitlines()[-2:]
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    best = min(rows, key=lambda row: float(row["test_error"]))
+    assert errors == (
+        f"EP: test error {float(rows[-1]['test_error']):.2f} % after epoch 2, the best was "
+        f"{float(best['test_error']):.2f} % after epoch {best['epoch']}"
+    )
+    again = f"--resume {folder} --epochs 4"
+    assert place == f"results in {folder}; next: python main.py {again}"
+    assert parse(again.split()).epochs == 4
+    assert not list(folder.glob("*.png"))
+
+
+def test_the_bar_tells_the_time_of_the_whole_run(folder):
+    plan = Schedule(T=6, Kmax=3, beta=1.0, lr_tab=[0.1, 0.1], batch_size=100, epochs=5)
+    nets = {name: EPcont([10, 16, 64]) for name in ("EP", "BPTT")}
+    state = Training(nets, load_dataset("digits", None), plan, RunFolder(folder), {})
+    state.progress = Progress(epoch=3, method=1, batch=4)
+    with state.bar(quiet=False) as bar:
+        assert (bar.total, bar.n) == (15 * 2 * 5, 15 * 5 + 4)

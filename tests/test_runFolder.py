@@ -46,6 +46,7 @@ def test_a_folder_holds_all_that_is_promised(folder):
         "metrics.csv",
         "results.npz",
         "checkpoint.pt",
+        "log.txt",
         "plotFunctions.py",
         "results.png",
         "results.pdf",
