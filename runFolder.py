@@ -1,8 +1,8 @@
 """The folder of a run: what was asked, what came out, and enough to go on after a crash.
 
-results/<model>/<device>-<date>/Trial-<n>/ holds hyperparameters.txt and .json, metrics.csv,
-results.npz, checkpoint.pt and a copy of plotFunctions.py. Every file is written beside its place
-and moved there; nothing that is read back needs unpickling.
+results/<model>_<dataset>/<device>-<date>/Trial-<n>/ holds hyperparameters.txt and .json,
+metrics.csv, results.npz, checkpoint.pt and a copy of plotFunctions.py. Every file is written beside
+its place and moved there; nothing that is read back needs unpickling.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from commandLine import Settings, expanded, is_many, parse, typed_options
-from errors import RunError, Stopped
+from commandLine import Settings, expanded, fitted, is_many, parse, typed_options
+from datasets import Dataset
+from errors import RunError, Stopped, UserError
 from options import option_name
 from runFolder import PLAN, RunFolder, createPath, lock, read_options, write_rows, write_whole
 from runs.launch import (
@@ -43,7 +44,7 @@ from runs.launch import (
     words_of_one,
 )
 from runs.log import keep_in
-from runs.one import device_name, draw_figures, load_data, shows_progress
+from runs.one import device_name, draw_figures, folder_of, load_data, shows_progress
 
 WHERE = {"--jobs", "--backend", "--scheduler"}
 ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}
@@ -329,10 +330,10 @@ def run_many(args: Settings, argv: list[str]) -> None:
     """Run the action for every seed and swept value, each in a folder and a process of its own."""
     words = expanded(argv)
     runs, more = runs_of(args, words)
-    first, *_ = [parse([*run.words, *more]) for run in runs]
+    first, *others = [parse([*run.words, *more]) for run in runs]
     with contextlib.ExitStack() as stack:
         launcher, call, where = stack.enter_context(launcher_of(args))
-        folder = args.resume or new_group(first, runs, args.results_dir)
+        folder = args.resume or new_group(first, others, runs, args.results_dir)
         stack.enter_context(sole_program(folder))
         keep_in(folder)
         missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
@@ -384,13 +385,31 @@ def launcher_of(args: Settings) -> Iterator[tuple[Launcher, Call, str]]:
         yield Cluster(client), sent_as_code(), where
 
 
-def new_group(first: Settings, runs: list[Run], results_dir: Path) -> Path:
-    """Take a folder for many runs, of which the first has these options, and write their plan."""
-    first, _ = load_data(first)
-    folder = createPath(results_dir, first.system.folder_name(first), device_name(first), "Runs")
+def new_group(first: Settings, others: list[Settings], runs: list[Run], results_dir: Path) -> Path:
+    """Take a folder for many runs, and write their plan.
+
+    Args:
+        first, others: the options of the runs.
+    """
+    first, data = load_data(first)
+    name = group_folder(first, others, runs, data)
+    folder = createPath(results_dir, name, device_name(first), "Runs")
     RunFolder(folder).copy_plotting()
     write_plan(folder, runs)
     return folder
+
+
+def group_folder(first: Settings, others: list[Settings], runs: list[Run], data: Dataset) -> str:
+    """Folder of many runs: that of each of them, or where they differ one named after the sweep."""
+    names = {folder_of(first)}
+    for args in others:
+        with contextlib.suppress(UserError):  # of a run that will fail
+            same = args.dataset == first.dataset
+            names.add(folder_of(fitted(args, data)) if same else args.dataset)
+    if len(names) == 1:
+        return names.pop()
+    swept = [name for name in runs[0].values if name != "seed"]
+    return "_".join(["sweep", *swept, *([] if "dataset" in swept else [first.dataset])])
 
 
 def print_commands(args: Settings, argv: list[str]) -> None:

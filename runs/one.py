@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import sys
 import time
@@ -261,7 +262,7 @@ def last_words(
         early = early or last["epoch"] < args.epochs
     more = f" --epochs {2 * args.epochs}"
     again = how_to_go_on(folder, team).removeprefix("go on with: ") + more
-    if early:  # of its own accord: it has nothing to go on for
+    if early or args.schedule == "cosine":  # of its own accord: it has nothing to go on for
         load = ["main.py", "--action", "evaluate", "--load", str(folder / "checkpoint.pt")]
         again = f"python {shlex.join(load)}"
     return "\n".join([*lines, where_next(folder, drawn, again)])
@@ -353,9 +354,7 @@ def new_run(
         if part:
             run.path.mkdir(exist_ok=True)
     else:
-        run = RunFolder(
-            createPath(args.results_dir, args.system.folder_name(args), device_name(args))
-        )
+        run = RunFolder(createPath(args.results_dir, folder_of(args), device_name(args)))
     title = f"{title}, {args.system.name} network, {args.dataset}"
     createHyperparameterfile(
         run.path, title, recorded_options(args), ["main.py", *argv], args.system.name
@@ -495,6 +494,14 @@ def run_receipe(args: Settings, argv: list[str], place: Path | None = None) -> N
         run.write_arrays(found.arrays())
         run.write_measures(name, means_of(found.arrays()))
         print(text + where_next(run.path, False, report_of(args)))
+
+
+def folder_of(args: Settings) -> str:
+    """Folder of the runs of a kind of network on a data set, such as ep_disc_2hidden_mnist."""
+    name = args.dataset
+    if name in ("file", "folder"):
+        name = re.sub(r"[^\w.-]", "_", args.data_dir.stem) or name
+    return f"{args.system.folder_name(args)}_{name}"
 
 
 def device_name(args: Settings) -> str:

@@ -18,7 +18,7 @@ from main import main
 from pathlib import Path
 words = "--training-method FA --dataset digits --n-hidden 32 --threads 1 --quiet".split()
 assert main([*words, "--epochs", "2"]) == 0
-[folder] = Path("results").glob("fa_32hidden/*/Trial-1")
+[folder] = Path("results").glob("fa_32hidden_digits/*/Trial-1")
 assert main(["--resume", str(folder), "--epochs", "10", "--quiet"]) == 0
 assert main(["--action", "evaluate", "--load", str(folder / "checkpoint.pt")]) == 0
 assert main(["--action", "report"]) == 0

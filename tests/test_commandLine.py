@@ -69,7 +69,7 @@ def test_the_toy_model_trains_on_digits(tmp_path):
     words = ["--toymodel", "--dataset", "digits", "--T", 5, "--Kmax", 2, "--batch-size", 200]
     words += ["--size-tab", 10, 12, 64]
     commands.call(*words, "--results-dir", tmp_path)
-    assert commands.only_run(tmp_path).parts[-3] == "ep_toy_1hidden"
+    assert commands.only_run(tmp_path).parts[-3] == "ep_toy_1hidden_digits"
 
 
 def test_underscore_and_hyphen_are_the_same():

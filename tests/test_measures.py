@@ -97,7 +97,7 @@ def test_a_trained_network_is_measured(tmp_path):
         commands.call(*words)
         folder = commands.only_run(tmp_path / action)
         assert (folder / name).read_text()
-        assert folder.parts[-3] == "ep_cont_1hidden"
+        assert folder.parts[-3] == "ep_cont_1hidden_digits"
 
 
 @pytest.mark.parametrize("action", ["receipe", "recipe"])

@@ -51,7 +51,7 @@ def test_a_folder_holds_all_that_is_promised(folder):
         "results.png",
         "results.pdf",
     }
-    assert folder.parts[-3] == "ep_cont_1hidden" and folder.name == "Trial-1"
+    assert folder.parts[-3] == "ep_cont_1hidden_digits" and folder.name == "Trial-1"
     assert folder.parts[-2].startswith("cpu-20")
 
 
