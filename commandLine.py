@@ -19,7 +19,7 @@ from errors import RunError, UserError
 from options import SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
 from runFolder import PLAN, read_checkpoint, read_options
-from runs.actions import ABOUT, ACTIONS, ALWAYS
+from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
 from systems import PRESETS, SYSTEMS, system_of
 from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
@@ -31,6 +31,7 @@ FREE_WHEN_RESUMING |= {"tensorboard", "jobs", "backend", "scheduler", "dry_run"}
 OF_MANY_RUNS = ("jobs", "backend", "scheduler")
 NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
 NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}
+NOT_RECORDED |= {"json"}
 
 
 class Settings(SimpleNamespace):
@@ -194,21 +195,23 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     Raises:
         UserError: they contradict each other, or one is not read.
     """
-    if args.folders and args.action != "report":
+    looks = not ACTIONS[args.action].of_systems  # at results, whatever they are of
+    if args.folders and not looks:
         raise UserError(f"unrecognized arguments: {' '.join(map(str, args.folders))}")
     by_hand_wins(args, typed)
     system = system_of(args)
     check_typed(args, system, typed)
     values = vars(args) | defaults_for(args, system)
     settings = Settings(**values, system=system)
-    if args.action != "report":
-        check_pairs(settings, typed, new)
-        check_sweeps(args.sweep or [])
-        check_many(settings, typed)
-        check_solver(settings, typed)
-        check_phases(settings)
-        check_optimizer(settings, typed, new)
-        system.check(settings, typed)
+    if looks:
+        return settings.changed(**dict.fromkeys(FILTERS - typed))
+    check_pairs(settings, typed, new)
+    check_sweeps(args.sweep or [])
+    check_many(settings, typed)
+    check_solver(settings, typed)
+    check_phases(settings)
+    check_optimizer(settings, typed, new)
+    system.check(settings, typed)
     return settings
 
 

@@ -34,8 +34,22 @@ def main(argv: list[str]) -> int:
 def start(argv: list[str]) -> int:
     """Do what the command line asks for; return the exit status."""
     args = parse(argv)
+    if args.action == "list":
+        return look(args, argv)
     with Log(argv):
         return do(args, argv)
+
+
+def look(args: Settings, argv: list[str]) -> int:
+    """List the runs there are, which needs no torch; return the exit status."""
+    from runs.listing import run_list  # loads numpy, which --help and a mistake do without
+
+    try:
+        run_list(args, argv)
+    except UserError as error:
+        print(f"main.py: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def do(args: Settings, argv: list[str]) -> int:

@@ -245,9 +245,10 @@ def add_actions(parser: Parser, systems: Sequence[Any], actions: dict[str, str])
         type=Path,
         nargs="*",
         metavar="FOLDER",
-        help="what a report reads, and everything below; the first one gets it; left out: "
-        "--results-dir",
+        help="what report and list read, and everything below; the first one gets the report; left "
+        "out: --results-dir",
     )
+    group.add_argument("--json", action=Flag, help="list: for programs, instead of a table")
     presets = [name for system in systems for name in system.presets]
     group.add_argument(
         "--preset", metavar="NAME", choices=presets, help="options of a published experiment"

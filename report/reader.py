@@ -26,7 +26,7 @@ import numpy as np
 import plotFunctions
 from commandLine import Settings, build_parser, methods_of
 from errors import RunError
-from gradientMatching import Agreement, Settling
+from networks.agreement import Agreement, Settling
 from options import ALIASES
 from runFolder import METRICS, PLAN
 from systems import system_of
@@ -100,21 +100,40 @@ def read_results(roots: list[Path]) -> Findings:
         RunError: a root is not a folder.
     """
     found = Findings([], [], [], [])
-    defaults = vars(build_parser().parse_args([]))
+    defaults = default_options()
+    for folder, files in folders_below(roots, found.unreadable):
+        if PLAN in files:
+            enter_plan(folder, found)
+        elif is_run(folder, files):
+            enter_run(folder, files, defaults, found)
+    return found._replace(unfinished=one_per_folder(found.unfinished))
+
+
+def default_options() -> dict[str, Any]:
+    """What options are that a record does not have."""
+    return vars(build_parser().parse_args([]))
+
+
+def folders_below(roots: list[Path], unreadable: list[Problem]) -> Iterator[tuple[Path, set[str]]]:
+    """Every folder below the roots once, with the names in it.
+
+    Raises:
+        RunError: a root is not a folder.
+    """
     seen: set[Path] = set()
     for root in roots:
         if not root.is_dir():
             raise RunError(f"{root} is not a folder with results")
-        for folder, files in walk(root, found.unreadable):
+        for folder, files in walk(root, unreadable):
             place = folder.resolve()
-            if place in seen:
-                continue
-            seen.add(place)
-            if PLAN in files:
-                enter_plan(folder, found)
-            elif RUN_FILES & files or is_empty_run(folder, files):
-                enter_run(folder, files, defaults, found)
-    return found._replace(unfinished=one_per_folder(found.unfinished))
+            if place not in seen:
+                seen.add(place)
+                yield folder, files
+
+
+def is_run(folder: Path, files: set[str]) -> bool:
+    """Whether a folder, with these names in it, is that of a run."""
+    return bool(RUN_FILES & files) or is_empty_run(folder, files)
 
 
 def one_per_folder(problems: list[Problem]) -> list[Problem]:

@@ -76,6 +76,13 @@ REPORT = Action(
     frozenset({"folders", "results_dir"}),
     of_systems=False,
 )
-ACTIONS = {one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, EVALUATE, REPORT)}
+FILTERS = frozenset({"dataset", "preset", "name"})  # of a list
+LIST = Action(
+    "list",
+    "the runs there are, newest first, without torch",
+    frozenset({"folders", "results_dir", "json"}) | FILTERS,
+    of_systems=False,
+)
+ACTIONS = {one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, EVALUATE, REPORT, LIST)}
 ACTIONS["recipe"] = RECEIPE
 ABOUT = {name: one.about if name == one.name else "" for name, one in ACTIONS.items()}

@@ -31,11 +31,9 @@ from commandLine import parse
 from errors import RunError, Stopped, UserError
 from netFunctions import StopRequest
 from runFolder import PROJECT_DIR, lock, write_whole
-from runs.log import LOG
+from runs.log import DONE, FAILED, LOG, RUNNING, STATUS, STOPPED, status_of
 from runs.one import ACTIONS, prepare
 
-STATUS = "status.txt"
-RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
 ANSWERS_WITHIN = 3.0  # seconds, of a scheduler
 WORKERS_WITHIN = 10.0  # seconds, until a cluster has a worker
 LOOK_EVERY = 0.2  # seconds, at the runs on a cluster
@@ -46,14 +44,6 @@ Call = Callable[..., str]  # does a run: how it ended
 
 
 # In the process of a run ------------------------------------------------------------------------
-
-
-def status_of(folder: Path) -> str:
-    """How a run stands: the line of its status.txt, empty if it has not begun."""
-    try:
-        return (folder / STATUS).read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 class StopAtOnce(StopRequest):

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LOG = "log.txt"
+STATUS = "status.txt"  # of a run among many: how it stands
+RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
 
 
 class Log:
@@ -87,3 +89,11 @@ def keep_in(folder: Path) -> None:
     """Keep what this process prints in a folder, if it is within a `Log`."""
     if isinstance(sys.stdout, Copied):
         sys.stdout.log.open(folder)
+
+
+def status_of(folder: Path) -> str:
+    """How a run stands: the line of its status.txt, empty if it has not begun."""
+    try:
+        return (folder / STATUS).read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -30,9 +30,6 @@ from errors import RunError, Stopped, UserError
 from options import option_name
 from runFolder import PLAN, RunFolder, createPath, lock, read_options, write_rows, write_whole
 from runs.launch import (
-    DONE,
-    FAILED,
-    STATUS,
     Call,
     Cluster,
     Launcher,
@@ -40,10 +37,9 @@ from runs.launch import (
     connect,
     run_one,
     sent_as_code,
-    status_of,
     words_of_one,
 )
-from runs.log import keep_in
+from runs.log import DONE, FAILED, STATUS, keep_in, status_of
 from runs.one import device_name, draw_figures, folder_of, load_data, shows_progress
 
 WHERE = {"--jobs", "--backend", "--scheduler"}

@@ -55,6 +55,7 @@ from runFolder import (
     record_resume,
     sole_process,
 )
+from runs.listing import run_list
 from runs.log import keep_in
 from solvers import Search
 from systems.base import System
@@ -533,4 +534,5 @@ ACTIONS = {
     "receipe": run_receipe,
     "recipe": run_receipe,
     "report": run_report,
+    "list": run_list,
 }

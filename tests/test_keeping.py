@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from unittest import mock
 
 import commands
@@ -14,7 +16,7 @@ from errors import RunError
 from netClasses import EPcont
 from netFunctions import Progress, Schedule, Training
 from report.reader import read_results
-from runFolder import RunFolder
+from runFolder import RunFolder, sole_process
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,82 @@ def test_the_bar_tells_the_time_of_the_whole_run(folder):
     state.progress = Progress(epoch=3, method=1, batch=4)
     with state.bar(quiet=False) as bar:
         assert (bar.total, bar.n) == (15 * 2 * 5, 15 * 5 + 4)
+
+
+# The list of runs -------------------------------------------------------------------------------
+
+
+def listed(*words) -> list[dict]:
+    return json.loads(commands.call("--action", "list", *words, "--json"))
+
+
+def test_the_list_tells_of_a_run(trained):
+    [run] = listed(trained)
+    rows = list(csv.DictReader((trained / "metrics.csv").open()))
+    assert run["folder"] == str(trained) and run["state"] == "finished"
+    assert (run["system"], run["dataset"], run["rule"]) == ("energy-based", "digits", "EP")
+    assert (run["seed"], run["epochs"], run["asked"]) == (0, 1, 1)
+    assert run["last_error"] == run["kept_error"] == float(rows[-1]["test_error"])
+    text = commands.call("--action", "list", trained).splitlines()
+    assert text[0].split()[:3] == ["started", "state", "system"] and "1 run: 1 finished" in text
+    assert f"{run['last_error']:.2f} %" in text[1] and text[1].endswith(f"first try  {trained}")
+
+
+def test_the_list_is_filtered_and_newest_first(trained, tmp_path):
+    for k, name in enumerate(("older", "newer")):
+        folder = shutil.copytree(trained, tmp_path / name)
+        record = record_of(folder) | {"started": f"2026-01-0{k + 1}T12:00:00+00:00"}
+        record["options"]["name"] = name
+        record["command"] += " --preset P-1h" * k
+        (folder / "hyperparameters.json").write_text(json.dumps(record))
+    (tmp_path / "Trial-3").mkdir()  # nothing in it
+    assert [run["name"] for run in listed(tmp_path)] == ["newer", "older", ""]
+    for words in (["--name", "newer"], ["--preset", "P-1h"]):
+        assert [run["name"] for run in listed(tmp_path, *words)] == ["newer"]
+    assert len(listed(tmp_path, "--dataset", "digits")) == 2
+    assert not listed(tmp_path, "--dataset", "wine")
+    assert "no runs" in commands.call("--action", "list", tmp_path, "--name", "other")
+
+
+def test_the_list_knows_how_runs_stand(folder):
+    record = record_of(folder)
+    record["options"]["epochs"] = 9
+    (folder / "hyperparameters.json").write_text(json.dumps(record))
+    [run] = listed(folder)
+    assert (run["state"], run["why"]) == ("stopped", "EP 1 of 9 epochs")
+    with sole_process(folder):
+        assert listed(folder)[0]["state"] == "running"
+    with (folder / "log.txt").open("a") as log:
+        log.write("main.py: error: the loss is not finite\n")
+    [run] = listed(folder)
+    assert (run["state"], run["why"]) == ("failed", "the loss is not finite")
+    (folder / "metrics.csv").write_text("what?")
+    [run] = listed(folder)
+    assert run["state"] == "unreadable" and "metrics.csv has no column" in run["why"]
+
+
+def test_the_list_needs_no_torch_and_reads_many_runs_soon(trained, tmp_path):
+    for k in range(100):
+        shutil.copytree(trained, tmp_path / f"Trial-{k}")
+    program = (
+        "import sys, time; from main import main; start = time.process_time();"
+        "assert main(sys.argv[1:]) == 0; print(time.process_time() - start);"
+        "assert 'torch' not in sys.modules"
+    )
+    words = [sys.executable, "-c", program, "--action", "list", tmp_path]
+    done = subprocess.run(words, cwd=commands.ROOT, capture_output=True, text=True, check=True)
+    assert "100 runs: 100 finished" in done.stdout
+    assert float(done.stdout.splitlines()[-1]) < 5
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("--action list nowhere", "nowhere is not a folder with results"),
+        ("--action list --T 3", "--T is not used by --action list"),
+        ("--action report --json", "--json is not used by --action report"),
+        ("--action list --note x", "--note is not used by --action list"),
+    ],
+)
+def test_what_a_list_does_not_read(line, said, place, capfd):
+    commands.refuses(line, said, capfd)
