@@ -346,6 +346,6 @@ def test_a_convolutional_network_trains_on_a_folder_of_colour_images(place):
     line += "--beta 0.5 --lr_tab 0.5 0.5 --batch-size 2 --epochs 30 --activation-function sigm"
     commands.call(*shlex.split(line))
     folder = commands.only_run(place / "results")
-    assert folder.parts[-3] == "ep_conv_1conv_1fc"
+    assert folder.parts[-3] == "ep_conv_1conv_1fc_pictures"
     last = (folder / "metrics.csv").read_text().splitlines()[-1].split(",")
     assert float(last[3]) == 0.0  # test error
