@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 import warnings
@@ -253,8 +254,18 @@ class RunFolder:
         self.path = Path(path)
 
     def copy_plotting(self) -> None:
-        """Put plotFunctions.py beside the data, so that the folder draws its own figures."""
-        write_whole(self.path / "plotFunctions.py", (PROJECT_DIR / "plotFunctions.py").read_bytes())
+        """Put plotFunctions.py beside the data, so that the folder draws its own figures.
+
+        With drawFunctions.py in the place where it is imported: one file that runs alone.
+        """
+        plotting, drawing = (
+            (PROJECT_DIR / f"{name}Functions.py").read_text(encoding="utf-8")
+            for name in ("plot", "draw")
+        )
+        drawing = drawing.replace("from __future__ import annotations\n", "")
+        imported = re.compile(r"^from drawFunctions import \([^)]*\)\n", re.M)
+        whole = imported.sub(lambda found: drawing, plotting)
+        write_whole(self.path / "plotFunctions.py", whole.encode())
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write metrics.csv: a row per epoch and method; what only some runs measure is last."""

@@ -244,15 +244,28 @@ def grouped(key: str, method: str, trials: list[Trial]) -> Experiment:
 
 def named(run: Run, method: str) -> tuple[str, str, list[PaperResult]]:
     """Preset, label and reported results of a run; a near preset lends its name, no results."""
-    name, differing = nearest_preset(run.options, method)
+    (name, differing), label = nearest_preset(run.options, method), label_for(run, method)
     if not name:
-        return "", words_for(run.options, unusual(run)), []
-    label = f"{name} {words_for(run.options, differing)}".strip()
+        return "", label, []
     if method not in options_of_presets()[name].methods:
         return "", label, []
     if differing:
         return "", label, swept_results(name, run.options, differing)
     return name, label, results_of(*PRESETS[name].paper)
+
+
+def label_for(run: Run, method: str, leave_out: str = "") -> str:
+    """What a run is called: a near preset, and the options in which it differs, but for one."""
+    name, differing = nearest_preset(run.options, method)
+    names = [other for other in (differing if name else unusual(run)) if other != leave_out]
+    return f"{name} {words_for(run.options, names)}".strip()
+
+
+def preset_swept(run: Run, method: str, option: str) -> str:
+    """The preset from which a run differs in this option at most, or nothing."""
+    name, differing = nearest_preset(run.options, method)
+    is_of_it = name and method in options_of_presets()[name].methods
+    return name if is_of_it and set(differing) <= {option} else ""
 
 
 def swept_results(preset: str, options: dict[str, Any], differing: list[str]) -> list[PaperResult]:

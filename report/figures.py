@@ -1,6 +1,6 @@
 """Which figures the report shows: learning curves, graphs, sweeps, EP beside BPTT step by step.
 
-plotFunctions.py draws them, from the numbers in the result folders; here they become text of the
+drawFunctions.py draws them, as it does those of the result folders; here they become text of the
 page, as SVG, so that it needs no other file.
 """
 
@@ -10,21 +10,28 @@ import html
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import plotFunctions
-from plotFunctions import NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
-from report.experiments import Experiment, Trial, unusual, words_for
-from report.reader import Graph, Plan, Run, thinned
+import drawFunctions
+from drawFunctions import NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
+from report.experiments import (
+    Experiment,
+    Trial,
+    label_for,
+    preset_swept,
+    unusual,
+    words_for,
+)
+from report.reader import Graph, Plan, Run, counted, thinned
 from systems import METHODS, PRESETS
 from systems.papers import paper_results
 
 CURVES = 5  # neurons or synapses drawn per layer
-MOST_EDGES = 80  # of a graph, the strongest ones
 ROOM = 8e6  # characters that the figures may take on the page
 MOST_DRAWINGS = 96  # a drawing takes a tenth of a second
 SIZE = (4.4, 2.9)  # inches
@@ -94,7 +101,7 @@ def svg_of(drawing: Drawing, name: str) -> str:
 
     text = io.StringIO()
     with matplotlib.rc_context(TEXT | {"svg.hashsalt": name}):
-        figure = plotFunctions.new_figure(layout=None, figsize=drawing.size)
+        figure = drawFunctions.new_figure(layout=None, figsize=drawing.size)
         drawing.draw(figure)
         make_room(figure)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -102,16 +109,22 @@ def svg_of(drawing: Drawing, name: str) -> str:
 
 
 def make_room(figure) -> None:
-    """Margins that hold titles and labels, and the legend above the axes."""
+    """Margins that hold titles and labels, and the legend above the axes, which keep their size."""
     width, height = figure.get_size_inches()
     first = figure.axes[0]
-    labels = first.get_legend_handles_labels()[1]
+    handles, labels = first.get_legend_handles_labels()
     top = 0.3 if first.get_title() else 0.1
-    if labels and first.get_legend() is None:
-        columns = 1 if max(map(len, labels)) > 28 else 2
-        first.legend(loc="lower left", bbox_to_anchor=(-0.12, 1.0), ncols=columns, frameon=False,
-                     fontsize=8, borderaxespad=0.2)  # fmt: skip
-        top += 0.17 * math.ceil(len(labels) / columns)
+    if labels:
+        columns = 1 if max(map(len, labels)) > 24 else 2
+        more = 0.17 * math.ceil(len(labels) / columns)
+        top, height = top + more, height + more
+        figure.set_figheight(height)
+        figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, 1), ncols=columns,
+                      frameon=False, fontsize=8, borderaxespad=0.1)  # fmt: skip
+    for axes in figure.axes:  # a letter is 0.6 of its size
+        size = axes.yaxis.label.get_size()
+        room = int((height - top - 0.5) * 120 / size)
+        axes.set_ylabel("\n".join(textwrap.wrap(axes.get_ylabel(), room)))
     twin = len(figure.axes) > 1 and figure.axes[-1].yaxis.get_label_position() == "right"
     left, bottom, right = (0.88, 0.5, 0.6 if twin else 0.12) if first.axison else (0.1, 0.1, 0.1)
     figure.subplots_adjust(
@@ -163,9 +176,9 @@ def learning(methods: list[Experiment]) -> FigureGroup:
     def draw(figure) -> None:
         axes = figure.subplots()
         if first.system.shown_as == "accuracy":
-            plotFunctions.draw_learning(axes, drawn, label)
+            drawFunctions.draw_learning(axes, drawn, label)
         else:
-            plotFunctions.draw_errors(axes, drawn, first.unit)
+            drawFunctions.draw_errors(axes, drawn, first.unit)
 
     caption = "Last epoch in brackets."
     if any(len(one.counted) > 1 for one in methods):
@@ -180,23 +193,20 @@ def in_words(title: str, drawn: list[Curve]) -> str:
 
 
 def curves(one: Experiment) -> list[Curve]:
-    """Test and training error per epoch of the seeds that count, and the paper's test errors.
-
-    The training data of logic operations are the test data: there one line says it all.
-    """
+    """Test and training error per epoch of the seeds that count, and the paper's test errors."""
     length = min(len(trial.rows) for trial in one.counted)
-    chosen, colour = thinned(length), plotFunctions.colour_of(one.method)
+    chosen, colour = thinned(length), drawFunctions.colour_of(one.method)
+    marker = drawFunctions.marker_of(one.method)
     epochs = column(one.counted[0], "epoch", length)[chosen]
     tables = {
         kind: np.array([column(trial, f"{kind}_error", length)[chosen] for trial in one.counted])
         for kind in ("test", "train")
     }  # (seeds, epochs) each
-    if np.array_equal(*tables.values(), equal_nan=True):
-        del tables["train"]
     drawn = []
-    for kind, table in tables.items():
+    for kind, table in drawFunctions.told_apart(tables).items():
         table = 100 - table if one.system.shown_as == "accuracy" else table
-        drawn.append(Curve(f"{one.method} {kind}", epochs, table, colour, STYLES[kind]))
+        style = drawFunctions.style_of(kind)
+        drawn.append(Curve(f"{one.method} {kind}", epochs, table, colour, style, marker))
     reported = [row for row in one.results if row.metric == "test_error" and row.epoch]
     known = [(row.epoch, row.number) for row in reported if row.epoch <= epochs[-1]]
     if known:
@@ -216,9 +226,9 @@ def squared_errors(one: Experiment, spread: np.ndarray) -> Drawing:
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        plotFunctions.draw_spread(axes, spread, plotFunctions.colour_of(one.method))
+        drawFunctions.draw_spread(axes, spread, drawFunctions.colour_of(one.method))
         axes.set_ylabel("MSE of the free phase")
-        axes.set_ylim(bottom=0)
+        drawFunctions.from_zero(axes)
 
     about = f"{one.label}: MSE of the free phase over epoch; median ends at {spread[-1, 3]:.4g}"
     return Drawing("", about, draw)
@@ -239,14 +249,12 @@ def networks(methods: list[Experiment]) -> list[FigureGroup]:
 def connections(graph: Graph) -> Drawing:
     """A directed network, positive weights blue."""
     weights = np.where(np.isfinite(graph.weights), graph.weights, 0.0)
-    n_edges, n_rows = int(np.count_nonzero(weights)), max(map(graph.kinds.count, set(graph.kinds)))
-    about = f"{len(graph.kinds)} neurons, {n_edges} connections"
-    about += f", the {MOST_EDGES} strongest drawn" * (n_edges > MOST_EDGES)
+    about = f"{len(graph.kinds)} neurons, {drawFunctions.in_graph(weights)}"
 
     def draw(figure) -> None:
-        plotFunctions.draw_graph(figure.subplots(), weights, graph.kinds, MOST_EDGES)
+        drawFunctions.draw_graph(figure.subplots(), weights, graph.kinds)
 
-    return Drawing("", about, draw, (SIZE[0], min(max(2.4, 0.24 * n_rows), 12.0)))
+    return Drawing("", about, draw, (SIZE[0], 3.4))
 
 
 def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
@@ -256,6 +264,7 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
     if len(options) != 1 or not names:
         return None
     option, first = options.pop(), next(iter(names))
+    presets = {preset_swept(one.counted[0].run, one.method, option) for one in names}
     points: dict[str, dict[str, Experiment]] = {}
     for one, name in names.items():
         points.setdefault(one.method, {})[plan.values.get(name, {}).get(option, "")] = one
@@ -263,24 +272,24 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
         Points(
             f"{method} {kind}",
             measured_points(values, f"{kind}_error"),
-            plotFunctions.colour_of(method),
-            marker + STYLES[kind],
+            drawFunctions.colour_of(method),
+            drawFunctions.marker_of(method) + STYLES[kind],
         )
         for method, values in points.items()
-        for kind, marker in (("test", "o"), ("train", "s"))
+        for kind in ("test", "train")
     ]
-    reported = reported_points(first.label.split()[0], option, first.epoch)
+    reported = reported_points(presets.pop(), option, first.epoch) if len(presets) == 1 else {}
     if reported:
-        series.append(Points("paper, test", reported, plotFunctions.colour_of(first.method), "D"))
+        series.append(Points("paper, test", reported, drawFunctions.colour_of(first.method), "D"))
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        plotFunctions.draw_sweep(axes, option, series)
+        drawFunctions.draw_sweep(axes, option, series)
         axes.set_ylabel(f"error ({first.unit})")
-        axes.set_ylim(bottom=0)
+        drawFunctions.from_zero(axes)
 
-    title = f"Sweep of {option}, {first.label.split(' --')[0]}"
-    caption = f"After {first.epoch} epochs, mean ± standard deviation over the seeds."
+    title = f"Sweep of {option}, {label_for(first.counted[0].run, first.method, option)}"
+    caption = f"After {counted(first.epoch, 'epoch')}, mean ± standard deviation over the seeds."
     about = f"{title}: error ({first.unit}) over {option}; {', '.join(p.label for p in series)}"
     return FigureGroup(title, caption, plan.folder, [Drawing("", about, draw)])
 
@@ -311,7 +320,7 @@ def reported_points(preset: str, option: str, epoch: int) -> dict[str, tuple[flo
         if row.metric == "test_error"
         and row.epoch == epoch
         and row.number is not None
-        and plotFunctions.as_number(row.experiment.removeprefix(start)) < math.inf
+        and drawFunctions.as_number(row.experiment.removeprefix(start)) < math.inf
     }
 
 
@@ -346,7 +355,7 @@ def mismatch(arrays: dict[str, np.ndarray]) -> Drawing:
     about = f"Relative RMSE between EP and BPTT: {', '.join(said)}"
 
     def draw(figure) -> None:
-        plotFunctions.draw_mismatch(figure, arrays)
+        drawFunctions.draw_mismatch(figure, arrays)
 
     return Drawing("Mismatch per layer", about, draw, (6.6, 2.9))
 
@@ -357,7 +366,7 @@ def step_by_step(title: str, panels: list[tuple], label: str) -> Drawing:
     def draw(figure) -> None:
         steps = thinned(len(panels[0][1]))
         fewer = [(name, gradient[steps], update[steps]) for name, gradient, update in panels]
-        plotFunctions.draw_processes(figure, fewer, label, steps, CURVES)
+        drawFunctions.draw_processes(figure, fewer, label, steps, CURVES)
 
     names = ", ".join(str(name) for name, *_ in panels)
     about = f"{title}: gradients of BPTT and updates of EP of {names}, step by step"
@@ -369,6 +378,6 @@ def angle(method: str, values: np.ndarray) -> Drawing:
 
     def draw(figure) -> None:
         axes, epochs = figure.subplots(), thinned(len(values))
-        plotFunctions.draw_angle(axes, epochs + 1, values[epochs], plotFunctions.colour_of(method))
+        drawFunctions.draw_angle(axes, epochs + 1, values[epochs], drawFunctions.colour_of(method))
 
     return Drawing("Angle", f"{method}, angle to the way down over epoch", draw)

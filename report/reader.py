@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import plotFunctions
+import drawFunctions
 from commandLine import Settings, build_parser, methods_of
 from errors import RunError
 from networks.agreement import Agreement, Settling
@@ -351,7 +351,7 @@ def check_comparison(arrays: dict[str, np.ndarray]) -> None:
 def spread_of(values: np.ndarray) -> np.ndarray:
     """What is drawn of (epochs, ..., networks); of a long training some epochs only."""
     epochs = thinned(len(values))
-    return plotFunctions.spread_of(values[epochs], epochs + 1)
+    return drawFunctions.spread_of(values[epochs], epochs + 1)
 
 
 def thinned(n: int) -> np.ndarray:
@@ -365,8 +365,8 @@ def graph_of(arrays: dict[str, np.ndarray], method: str) -> Graph | None:
     measures = [f"{method}_{name}" for name in ("learnt", "final_sparsity", "final_mse")]
     graph = None
     if all(name in arrays for name in (*names, *measures)):
-        weights = arrays[names[0]][plotFunctions.best_network(arrays, method)]
-        graph = Graph(weights, plotFunctions.neuron_kinds(arrays, method))
+        weights = arrays[names[0]][drawFunctions.best_network(arrays, method)]
+        graph = Graph(weights, drawFunctions.neuron_kinds(arrays, method))
     for name in names:
         arrays.pop(name, None)
     return graph
@@ -406,8 +406,13 @@ def standing(run: Run, methods: list[str]) -> str:
     for method in methods:
         own = run.rows.get(method, [])
         if not is_finished(run, method):
-            parts.append(f"{method} {len(own)} of {run.options['epochs']} epochs")
+            parts.append(f"{method} {len(own)} of {counted(run.options['epochs'], 'epoch')}")
     return ", ".join(parts)
+
+
+def counted(n: int, thing: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{n} {thing}" + "s" * (n != 1)
 
 
 def is_finished(run: Run, method: str) -> bool:

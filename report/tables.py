@@ -30,7 +30,7 @@ from report.experiments import (
 )
 from report.figures import Budget, FigureGroup, figures_of
 from report.page import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
-from report.reader import Findings, Problem, Run, read_results
+from report.reader import Findings, Problem, Run, counted, read_results
 from runFolder import write_whole
 from systems import SYSTEMS
 from systems.base import Measure, System
@@ -110,9 +110,9 @@ class Writer:
         sections = [s for key in papers() if (s := self.section(key, shown[key]))]
         n_keys = len({one.key for one in self.experiments})
         others = sum(run.options["action"] != "train" for run in found.runs)
-        parts = [f"{len(found.runs)} run folders", f"{n_keys} experiments"]
-        parts += [f"{others} measurements of gradients"] * (others > 0)
-        parts += [f"{len(found.unfinished)} folders unfinished"]
+        parts = [counted(len(found.runs), "run folder"), counted(n_keys, "experiment")]
+        parts += [f"{counted(others, 'measurement')} of gradients"] * (others > 0)
+        parts += [f"{counted(len(found.unfinished), 'folder')} unfinished"]
         parts += [f"{len(found.unreadable)} that could not be read"]
         return Page(
             date=now.strftime("%Y-%m-%d %H:%M"),
@@ -238,7 +238,7 @@ class Writer:
         """The folders and commands behind the numbers."""
         lists: dict[str, tuple[str, dict[Path, tuple[Run, list[str]]]]] = {}
         for one in own:
-            _, runs = lists.setdefault(one.key, (f"{one.label}, {one.asked} epochs", {}))
+            _, runs = lists.setdefault(one.key, (f"{one.label}, {counted(one.asked, 'epoch')}", {}))
             for trial, state in states(one):
                 text = f"{one.method} {outcome(one, trial)}{state}"
                 runs.setdefault(trial.run.folder, (trial.run, []))[1].append(text)
@@ -320,7 +320,7 @@ def outcome(one: Experiment, trial: Trial) -> str:
     values = trial.measured(trial.done)
     measure = next(m for m in one.system.measures if m.name in values)
     text = shown(Spread(values[measure.name], math.nan, 1, 1), measure, one.unit)
-    return f"{measure.title.lower()} {text} after {trial.done} epochs"
+    return f"{measure.title.lower()} {text} after {counted(trial.done, 'epoch')}"
 
 
 def label_of(run: Run) -> str:

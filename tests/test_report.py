@@ -350,8 +350,9 @@ def test_a_sweep_is_drawn_beside_the_authors(tmp_path):
             plan.append({"name": name, "values": values, "words": words.split()})
     (folder / "runs.json").write_text(json.dumps(plan))
     texts = report_of(tmp_path)
-    assert "Sweep of bypass_p, mnist_5layer_swni" in texts["html"]
-    assert "paper, test" in texts["html"] and "bypass p (leftmost: 0)" in texts["html"]
+    assert ">Sweep of bypass_p, mnist_5layer_swni</a>" in texts["html"]
+    assert "paper, test" in texts["html"] and ">bypass p</text>" in texts["html"]
+    assert {">0</text>", ">0.0001</text>"} <= set(re.findall(">[0-9.]+</text>", texts["html"]))
     cells = table_row(texts, "mnist_5layer_swni --bypass-p 0.0001")
     assert cells[2:4] == ["31.82 %", "20.50 ± 0.71 %"]
 
@@ -583,7 +584,8 @@ def test_figures_beyond_the_budget_become_links(tmp_path, monkeypatch):
         make_run(tmp_path / f"Trial-{k}", words, {"EP": list(range(30, 0, -1))})
     whole = report_of(tmp_path)["html"]
     assert whole.count("<figure>") == 3 and "further figures" not in whole
-    for limit, value in (("MOST_DRAWINGS", 1), ("ROOM", len(whole) / 4)):
+    one = len(re.search("<svg .*?</svg>", whole, re.S)[0])
+    for limit, value in (("MOST_DRAWINGS", 1), ("ROOM", 1.5 * one)):
         with monkeypatch.context() as patch:
             patch.setattr(f"report.figures.{limit}", value)
             text = report_of(tmp_path)["html"]
@@ -686,7 +688,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path):
     arrays = processes(np.random.RandomState(0)) | {"nS_s0": np.zeros(3)}
     (make_run(tmp_path / "Trial-2", words, {}, arrays=arrays) / "metrics.csv").unlink()
     text = report_of(tmp_path)["html"]
-    assert text.count("<figure>") == 1 and "1 further figures are left out" in text
+    assert text.count("<figure>") == 1 and "1 further figure is left out" in text
 
 
 # Real runs -----------------------------------------------------------------------------------
