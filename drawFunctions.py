@@ -469,11 +469,15 @@ def option_axis(axes, option: str, texts: set[str]) -> dict[str, float]:
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     elif len(places) > 2 and places[0] >= 0 and places[-1] > 20 * places[1] > 0:
         axes.set_xscale("log")
-        if places[0] == 0:
+        has_zero = places[0] == 0
+        if has_zero:
             places[0] = places[1] / max(places[2] / places[1], 2.0)  # a step further to the left
-            axes.axvline(np.sqrt(places[0] * places[1]), color="grey", lw=0.8, ls=":")
+        margin = (places[-1] / places[0]) ** 0.05
+        axes.set_xlim(places[0] / margin, places[-1] * margin)
         axes.set_xticks(places, ordered, rotation=45 * (len(ordered) > 7))
         axes.set_xticks([], minor=True)
+        if has_zero:
+            axes.axvline(np.sqrt(places[0] * places[1]), color="grey", lw=0.8, ls=":")
     axes.set_xlabel(option.replace("_", " "))
     return dict(zip(ordered, places.tolist(), strict=True))
 

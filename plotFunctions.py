@@ -544,6 +544,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw what the folders hold; return the exit status."""
     parser = OneLine(
         prog="plotFunctions.py",
+        usage="python plotFunctions.py [FOLDER | PARENT | RUN RUN ...]",
         description="Draw the figures of result folders from what is on disk. Of one folder: all "
         "that it has data for. Of a folder of folders, or of several: the errors of all trainings "
         "in one figure (compared.png), with the options in which they differ.",

@@ -673,4 +673,5 @@ def test_folders_of_runs_are_drawn_side_by_side(swept, tmp_path):
     place = tmp_path / "some"
     for name in ("bypass_p=0,seed=4", "bypass_p=0.3,seed=4"):
         shutil.copytree(swept / name, place / name)
-    assert {p.name for p in plotFunctions.compare([place], place)} == {"compared.png", "compared.pdf"}
+    written = plotFunctions.compare([place], place)
+    assert {path.name for path in written} == {"compared.png", "compared.pdf"}
