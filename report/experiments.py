@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import json
 import math
+import shlex
 import statistics
 from typing import Any, NamedTuple
 
@@ -284,7 +285,7 @@ def nearest_preset(options: dict[str, Any], method: str) -> tuple[System, list[s
     for name, published in options_of_presets().items():
         if not {method, partner_of(method)} & set(published.methods):
             continue
-        others = [key for key, value in published.options.items() if own.get(key, value) != value]
+        others = published.others(own)
         distance = len(others), method not in published.methods
         if distance < best:
             best, found = distance, (name, others)
@@ -292,11 +293,16 @@ def nearest_preset(options: dict[str, Any], method: str) -> tuple[System, list[s
 
 
 class Published(NamedTuple):
-    """What a preset stands for."""
+    """What the options of a preset, or of another training, stand for."""
 
     options: dict[str, Any]  # those that shape it
     methods: list[str]
     epochs: int
+    networks: int
+
+    def others(self, options: dict[str, Any]) -> list[str]:
+        """The options that have another value than here."""
+        return [key for key, value in self.options.items() if options.get(key, value) != value]
 
 
 class Sizes(NamedTuple):
@@ -307,15 +313,18 @@ class Sizes(NamedTuple):
 
 
 @functools.cache
+def stands_for(options: str) -> Published:
+    """What the options of a training, as they are typed, stand for."""
+    args = parse(shlex.split(options))
+    if args.size_tab and not args.C_tab:  # from its sizes other options may follow
+        args = fitted(args, Sizes((args.size_tab[-1],), args.size_tab[0]))
+    return Published(shape(recorded_options(args)), methods_of(args), args.epochs, args.num_net)
+
+
+@functools.cache
 def options_of_presets() -> dict[str, Published]:
     """What the presets stand for, by their names."""
-    found = {}
-    for name in PRESETS:
-        args = parse(["--preset", name])
-        if args.size_tab and not args.C_tab:  # from its sizes other options may follow
-            args = fitted(args, Sizes((args.size_tab[-1],), args.size_tab[0]))
-        found[name] = Published(shape(recorded_options(args)), methods_of(args), args.epochs)
-    return found
+    return {name: stands_for(f"--preset {name}") for name in PRESETS}
 
 
 def unusual(run: Run) -> list[str]:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import drawFunctions
-from commandLine import Settings, build_parser, methods_of
+from commandLine import Settings, build_parser, defaults_for, methods_of
 from errors import RunError
 from networks.agreement import Agreement, Settling
 from options import ALIASES
@@ -188,6 +188,8 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
     kind, methods = described(options)
     if kind.has_phases and "solver" not in record["options"]:
         options["solver"] = "step"  # what every phase was before there was a choice
+    later = defaults_for(argparse.Namespace(**options), kind).items()
+    options |= {name: value for name, value in later if name not in record["options"]}
     rows: dict[str, list[dict[str, float]]] = {}
     reason, arrays = "", {}
     if "metrics.csv" in files:

@@ -1,0 +1,185 @@
+"""The page of the campaign, from what is kept of it: a table per paper, and what is left to run.
+
+write_page(Kept.read(Path("docs/reproduction")), Path("docs/reproduction.md"))
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from report.experiments import Spread, stands_for
+from report.reproduction import PAPERS, Kept, Row, rows_of
+from report.tables import duration, shown
+from runFolder import write_whole
+from systems import SYSTEMS
+from systems.base import Measure, System
+from systems.papers import MARKS, PaperResult
+
+SIGMAS = 2.0  # standard deviations within which two means are called the same
+INTRODUCTION = f"""\
+Every row of the papers' tables, measured again by this program. `bash scripts/reproduce.sh` runs
+what is missing and writes this page from the files in [reproduction](reproduction/runs.csv) (and
+[what came out of each run](reproduction/measures.csv)); no number is typed by hand. The papers'
+figures are theirs; * marks one that was not confirmed in the paper's own text.
+
+**Same** means: within {SIGMAS:g} standard deviations of the paper's mean, its own and ours
+combined. Where neither is known there is the difference only. **Partial** means: fewer epochs than
+published. Errors are those of the last epoch, of BrainProp those of the best one. n is the number
+of seeds, ± one standard deviation. Times are of one run on one core, often beside other programs.
+"""
+
+
+class Line(NamedTuple):
+    """One measure of a row beside the paper's."""
+
+    row: Row
+    method: str
+    measure: Measure
+    unit: str
+    paper: PaperResult | None
+    here: Spread
+    verdict: str
+
+
+def system_of_paper(paper: str) -> System:
+    """A system that speaks for a paper."""
+    return next(system for system in SYSTEMS if system.paper_key == PAPERS[paper][0])
+
+
+def paper_result(row: Row, method: str, measure: str, epoch: int) -> PaperResult | None:
+    """The paper's figure: after as many epochs, if there is one, else the last."""
+    own = [r for r in row.reported if (r.method, r.metric) == (method, measure)]
+    then = [r for r in own if r.epoch in (None, epoch)]
+    return (then or own or [None])[-1]
+
+
+def verdict(paper: PaperResult | None, here: Spread, partial: str) -> str:
+    """What follows from the paper's figure and ours."""
+    if paper is None or paper.number is None:
+        return partial
+    apart = here.mean - paper.number
+    known = [float(v) for v in (paper.std or "nan", here.std) if math.isfinite(float(v))]
+    if not known:
+        said = f"{apart:+.2g}, no spread known"
+    else:
+        within = abs(apart) <= SIGMAS * math.hypot(*known)
+        said = "same" if within else f"different ({apart:+.2g})"
+    return f"{partial}: {said}" if partial else said
+
+
+def lines_of(kept: Kept, row: Row) -> list[Line]:
+    """A line per method and measure that the paper reports, or else of the first measure."""
+    found = []
+    for method in row.methods:
+        used = kept.used(row, method)
+        if not used:
+            continue
+        epochs = max(kept.runs[key]["epochs"] for key in used)
+        whole = all(kept.runs[key]["finished"] for key in used)
+        partial = "" if whole else f"partial, {epochs} of {row.epochs} epochs"
+        first = True
+        for measure in system_of_paper(row.paper).measures:
+            here = kept.spread(row, method, measure.name)
+            paper = paper_result(row, method, measure.name, epochs)
+            if here.known and (first or (paper is not None and paper.number is not None)):
+                unit = "%" if measure.unit is None else measure.unit
+                if measure.unit is None and "diabetes" in row.name:
+                    unit = "half squared error"
+                said = verdict(paper, here, partial)
+                found.append(Line(row, method, measure, unit, paper, here, said))
+                first = False
+    return found
+
+
+def table_of_paper(kept: Kept, paper: str, machines: dict[str, str]) -> list[str]:
+    """The rows of a paper as lines of Markdown; none if nothing of it is measured."""
+    lines = [line for row in rows_of([paper]) for line in lines_of(kept, row)]
+    if not lines:
+        return []
+    titles = "| row | rule | measure | paper | here | n | epochs | time | |"
+    text = [titles, "|" + "---|" * 9]
+    before = None
+    for line in lines:
+        row, used = line.row, kept.used(line.row, line.method)
+        again = before == (row.name, line.method)
+        before = row.name, line.method
+        epochs = sorted({kept.runs[key]["epochs"] for key in used})
+        seconds = [kept.runs[key]["seconds"] for key in used]
+        letters = {machines[kept.runs[key]["machine"]] for key in used}
+        cells = [
+            "" if again else f"[{row.name}](reproduction/{row.file})",
+            "" if again else line.method,
+            line.measure.title.lower(),
+            figure_of(line.paper),
+            shown(line.here, line.measure, line.unit).replace(" %", "") + " %" * (line.unit == "%"),
+            n_of(line),
+            "" if again else " to ".join(map(str, dict.fromkeys((epochs[0], epochs[-1])))),
+            "" if again else f"{duration(sum(seconds) / len(seconds))} {' '.join(sorted(letters))}",
+            line.verdict,
+        ]
+        text.append("| " + " | ".join(cells) + " |")
+    return text
+
+
+def n_of(line: Line) -> str:
+    """Over how many seeds, or networks of one seed, a measure is taken."""
+    networks = stands_for(line.row.options).networks
+    return f"{line.here.known} x {networks} networks" if networks > 1 else str(line.here.known)
+
+
+def figure_of(paper: PaperResult | None) -> str:
+    if paper is None:
+        return ""
+    return paper.figure + " *" * (paper.confirmed in MARKS)
+
+
+def left(kept: Kept, row: Row) -> tuple[int, float]:
+    """Runs of a row that are still to be done, and the seconds they will take; 0: unknown."""
+    seeds = {seed for _, _, seed in kept.missing(row)}
+    used = [key for method in row.methods for key in kept.used(row, method)]
+    each = sum(kept.runs[k]["seconds"] / kept.runs[k]["epochs"] for k in used)
+    each *= row.epochs * len(row.methods) / max(len(used), 1)
+    done = sum(kept.runs[k]["seconds"] for k in used if not kept.runs[k]["finished"])
+    return len(seeds), max(len(seeds) * each - done, 0.0)
+
+
+def what_is_left(kept: Kept, rows: list[Row]) -> list[str]:
+    """The rows that are not measured to their end, with an estimate of what it takes."""
+    text = []
+    for row in rows:
+        n, seconds = left(kept, row)
+        if n:
+            takes = f"about {duration(seconds)} on one core" if seconds else "not timed yet"
+            text.append(f"- {row.name}: {n} of {row.seeds} runs, {takes}")
+    return text
+
+
+def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
+    """The page as Markdown; `figures`: by paper, the file of its learning curves."""
+    names = sorted({run["machine"] for run in kept.runs.values()})
+    machines = {name: chr(ord("A") + k) for k, name in enumerate(names)}
+    hours = sum(run["seconds"] for run in kept.runs.values()) / 3600
+    rows = rows_of([])
+    whole = sum(not kept.missing(row) for row in rows)
+    text = ["# Reproduction", "", INTRODUCTION]
+    text += [f"Measured in full: {whole} of {len(rows)} rows. Core hours so far: {hours:.1f}.", ""]
+    for paper in PAPERS:
+        table = table_of_paper(kept, paper, machines)
+        if not table:
+            continue
+        text += [f"## {system_of_paper(paper).title}", "", system_of_paper(paper).reference, ""]
+        text += [*table, ""]
+        reasons = [f"- {row.name}: {row.why}" for row in rows_of([paper]) if row.why]
+        text += ["What differs, and why:", "", *reasons, ""] if reasons else []
+        if figures and paper in figures:
+            text += [f"![Learning curves beside the paper's figures]({figures[paper]})", ""]
+    text += ["## Machines", "", *(f"- {letter}: {name}" for name, letter in machines.items()), ""]
+    missing = what_is_left(kept, rows)
+    text += ["## Left to run", "", *missing, ""] if missing else []
+    return "\n".join(text)
+
+
+def write_page(kept: Kept, path: Path, figures: dict[str, str] | None = None) -> None:
+    write_whole(path, page_of(kept, figures).encode())

@@ -1,0 +1,146 @@
+"""Run the campaign: what of the papers' tables has not been measured yet, then write its page.
+
+    python -m runs.reproduce                          # everything, for as long as it takes
+    python -m runs.reproduce ernoult --jobs 2         # one paper's rows
+    python -m runs.reproduce --quick                  # a tenth of each, to see it move
+    python -m runs.reproduce --dry-run                # what is left, and how long it will take
+
+Each row of systems/reproduction.csv is a command of main.py; after any end the next call goes on.
+What has been measured before, by anybody, is in docs/reproduction and is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from errors import UserError
+from options import positive_int
+from report.reader import read_results
+from report.reproduction import PAPERS, Kept, Row, rows_of
+from report.reproductionPage import what_is_left, write_page
+from runFolder import PLAN
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = 10  # part of the epochs, and of the seeds, that --quick does
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = read_options(argv)
+    try:
+        return reproduce(args)
+    except UserError as error:
+        print(f"reproduce: error: {error}", file=sys.stderr)
+        return 2
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Run what is missing row by row, keep what comes out, and write the page; the exit status."""
+    rows = rows_of(args.papers)
+    results = args.results_dir / "quick" if args.quick else args.results_dir
+    place = results if args.quick else args.docs
+    kept = Kept.read(place / "reproduction")
+    if results.is_dir():
+        kept.enter(read_results([results]).runs, rows)
+    print("\n".join(what_is_left(kept, rows)) or "nothing is left to run", flush=True)
+    if args.dry_run:
+        return 0
+    failed = []
+    for row in rows:
+        folder = results / row.file.removesuffix(".csv")
+        commands = commands_of(row, kept, folder, args)
+        for words in commands:
+            print(f"\n{row.name}: python {shlex.join(words)}", flush=True)
+            status = run(words)
+            if folder.is_dir():
+                kept.enter(read_results([folder]).runs, [row])
+            keep(kept, place)
+            if status in (-signal.SIGINT, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+                print("stopped; the same command goes on", flush=True)
+                return status
+            failed += [row.name] * (status != 0)
+    keep(kept, place)
+    print(f"\n{place / 'reproduction.md'}")
+    if failed:
+        print(f"failed, as said above: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="reproduce", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("papers", nargs="*", metavar="PAPER", help=f"of {', '.join(PAPERS)}; left out: all")
+    add("--quick", action="store_true", help="a tenth of the epochs and of the seeds of each row")
+    add("--dry-run", action="store_true", help="print what is left, and end")
+    add("--jobs", type=positive_int, default=1, metavar="J", help="so many runs of a row at a time")
+    add("--data-dir", type=Path, default=Path("data"), help="where the data sets are")
+    add("--results-dir", type=Path, default=Path("results/reproduction"), help="for the results")
+    add("--docs", type=Path, default=ROOT / "docs", help="where the page and what it is made of go")
+    return parser.parse_args(argv)
+
+
+def keep(kept: Kept, place: Path) -> None:
+    kept.write()
+    write_page(kept, place / "reproduction.md")
+
+
+def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) -> list[list[str]]:
+    """The command that measures what is missing of a row: go on, or begin; none if nothing is."""
+    seeds = sorted({seed for _, _, seed in kept.missing(row)})
+    if args.quick:
+        seeds = seeds_of_quick(row, kept)
+    if not seeds:
+        return []
+    many = ["--jobs", str(args.jobs)] * (len(seeds) > 1)
+    begun = [one.folder for one in read_results([folder]).unfinished] if folder.is_dir() else []
+    for path in begun:
+        plan = next((p for p in (path, *path.parents) if (p / PLAN).exists()), None)
+        jobs = ["--jobs", str(args.jobs)] if plan else []
+        words = ["main.py", "--resume", str(plan or path), "--data-dir", str(args.data_dir)]
+        return [[*words, *jobs, "--quiet"]]
+    words = row.words
+    if "--seed" in words:
+        place = words.index("--seed")
+        words = words[:place] + words[place + 2 :]
+    if args.quick:
+        words += ["--epochs", str(tenth(row.epochs))]
+    words += ["--seed", str(seeds[0]), "--trials", str(seeds[-1] - seeds[0] + 1), *many]
+    where = ["--data-dir", str(args.data_dir), "--results-dir", str(folder)]
+    return [["main.py", *words, *where, "--quiet"]]
+
+
+def tenth(n: int) -> int:
+    return max(1, n // QUICK)
+
+
+def seeds_of_quick(row: Row, kept: Kept) -> list[int]:
+    """The seeds of a first look that are not there yet."""
+    seeds = range(row.first_seed, row.first_seed + tenth(row.seeds))
+    done = {key[2] for key in kept.runs if key[0] == row.name}
+    return [seed for seed in seeds if seed not in done]
+
+
+def run(words: list[str]) -> int:
+    """Run a command of this program to its end; a signal to stop is passed on to it."""
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT)
+
+    def forward(number: int, frame: object) -> None:
+        process.send_signal(number)
+
+    before = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The campaign over the papers' tables: what is a row, what is kept, what the page says."""
+
+import csv
+import os
+from types import SimpleNamespace
+
+import commands
+import pytest
+
+from report.experiments import Spread
+from report.reader import read_results
+from report.reproduction import Kept, Row, all_rows, rows_of
+from report.reproductionPage import lines_of, page_of, verdict
+from runs.reproduce import commands_of, main
+from systems.papers import PaperResult
+
+ROW = Row("ernoult", "small", 2, "--dataset digits --size_tab 10 8 64 --epochs 2 --benchmark", "")
+ROW = ROW._replace(options=f"{ROW.options} --T 4 --Kmax 2 --batch-size 500")
+
+
+def own_rows(papers):
+    return [ROW] if not papers or ROW.paper in papers else []
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """One small row instead of the table."""
+    monkeypatch.setattr("report.reproductionPage.rows_of", own_rows)
+    monkeypatch.setattr("report.reproduction.all_rows", lambda: (ROW,))
+    monkeypatch.setattr("runs.reproduce.rows_of", lambda papers: [ROW])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Seed 0 of the row in full, and an epoch of seed 1."""
+    folder = tmp_path_factory.mktemp("results")
+    words = [*ROW.words, "--results-dir", folder]
+    commands.call(*words)
+    commands.call(*words, "--seed", 1, "--epochs", 1)
+    return folder
+
+
+def test_every_row_is_a_training_of_its_paper():
+    names = [row.name for row in all_rows()]
+    assert len(set(names)) == len(names) and len({row.file for row in all_rows()}) == len(names)
+    for row in all_rows():
+        assert row.epochs >= 1 and row.seeds >= 1 and row.methods
+        assert len(row.keys) == row.seeds * len(row.methods)
+    published = [row for row in all_rows() if row.paper in ("ernoult", "gammell")]
+    assert all(row.reported for row in published)
+
+
+def test_what_is_kept_is_what_was_measured_and_reads_back(rows, results, tmp_path):
+    kept = Kept.read(tmp_path / "kept")
+    assert kept.missing(ROW) == ROW.keys
+    entered = kept.enter(read_results([results]).runs, [ROW])
+    assert sorted(entered) == sorted(ROW.keys)
+    assert kept.missing(ROW) == [("small", "EP", 1), ("small", "BPTT", 1)]
+    kept.write()
+    again = Kept.read(tmp_path / "kept")
+    assert again.runs == kept.runs and again.measures == kept.measures
+    assert again.curves == {key: numbers_of(lines) for key, lines in kept.curves.items()}
+    found = read_results([results]).runs
+    whole = next(run for run in found if run.options["seed"] == 0)
+    assert again.spread(ROW, "EP", "test_error").mean == whole.rows["EP"][-1]["test_error"]
+    assert again.enter(found, [ROW]) == []  # nothing has come further
+
+
+def numbers_of(lines):
+    return [{name: float(value) for name, value in line.items()} for line in lines]
+
+
+def test_nothing_that_is_kept_names_a_place_of_the_machine(rows, results, tmp_path):
+    kept = Kept.read(tmp_path)
+    kept.enter(read_results([results]).runs, [ROW])
+    kept.write()
+    texts = [path.read_text() for path in tmp_path.iterdir()]
+    assert texts and not any(str(results) in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 7}, {"epochs": 1}, {"beta": 0.3}, {"epochs": 3}, {"train_samples": 100}]
+)
+def test_a_run_of_other_options_is_not_of_the_row(results, changed):
+    run = read_results([results]).runs[0]
+    other = run._replace(options=run.options | changed)
+    assert ROW.matches(other) == (changed in ({"seed": 7}, {"epochs": 1}))
+
+
+def paper(value, std=""):
+    return PaperResult("ernoult", "small", "EP", "test_error", 2, value, std, "%", "here", "seen")
+
+
+@pytest.mark.parametrize(
+    "reported, here, said",
+    [
+        (paper("2.00", "0.10"), Spread(2.19, float("nan"), 1, 1), "same"),
+        (paper("2.00", "0.10"), Spread(2.21, float("nan"), 1, 1), "different (+0.21)"),
+        (paper("2.00", "0.10"), Spread(2.21, 0.1, 5, 5), "same"),
+        (paper("2.00"), Spread(1.5, float("nan"), 1, 1), "-0.5, no spread known"),
+        (paper("2.00"), Spread(1.5, 0.2, 3, 3), "different (-0.5)"),
+        (paper("not found"), Spread(1.5, 0.2, 3, 3), ""),
+        (None, Spread(1.5, 0.2, 3, 3), ""),
+    ],
+)
+def test_same_means_within_two_standard_deviations(reported, here, said):
+    assert verdict(reported, here, "") == said
+    assert verdict(reported, here, "partial, 1 of 2 epochs").startswith("partial, 1 of 2 epochs")
+
+
+def test_the_page_says_what_was_measured_and_what_is_left(rows, results, monkeypatch, tmp_path):
+    kept = Kept.read(tmp_path)
+    kept.enter(read_results([results]).runs, [ROW])
+    monkeypatch.setattr(Row, "reported", property(lambda row: [paper("9.99", "0.5")]))
+    first, *_ = lines_of(kept, ROW)
+    assert first.here.known == 1 and first.verdict.startswith("different")
+    page = page_of(kept)
+    assert "| [small](reproduction/small.csv) | EP | test error | 9.99 ± 0.5 % |" in page
+    assert f"{first.here.mean:.2f} %" in page
+    assert "- small: 1 of 2 runs, about" in page and "0 of 1 rows" in page
+
+
+def test_only_what_is_missing_is_run(rows, results, tmp_path):
+    args = SimpleNamespace(quick=False, jobs=2, data_dir="data")
+    kept = Kept.read(tmp_path)
+    fresh = commands_of(ROW, kept, tmp_path / "none", args)[0]
+    assert " ".join(map(str, fresh)).count("--seed 0 --trials 2 --jobs 2") == 1
+    kept.enter(read_results([results]).runs, [ROW])
+    (one,) = commands_of(ROW, kept, tmp_path / "none", args)
+    assert one[one.index("--seed") + 1] == "1" and "--jobs" not in one
+    for key in kept.runs:
+        kept.runs[key]["finished"] = True
+    assert commands_of(ROW, kept, tmp_path / "none", args) == []
+
+
+def test_the_whole_way_from_a_command_to_the_page(rows, tmp_path, monkeypatch, capfd):
+    """In processes of their own, a tenth of the row; the second call has nothing left to do."""
+    small = ROW._replace(options=ROW.options.replace(" --benchmark", ""))
+    monkeypatch.setattr("runs.reproduce.rows_of", lambda papers: [small])
+    monkeypatch.setattr("report.reproduction.all_rows", lambda: (small,))
+    words = ["--quick", "--results-dir", str(tmp_path)]
+    assert main(words) == 0
+    page = (tmp_path / "quick" / "reproduction.md").read_text()
+    with (tmp_path / "quick" / "reproduction" / "runs.csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert (line["epochs"], line["asked"], line["finished"]) == ("1", "2", "False")
+    assert "Core hours so far" in page
+    before = sorted(os.listdir(tmp_path / "quick" / "small"))
+    assert main(words) == 0
+    assert sorted(os.listdir(tmp_path / "quick" / "small")) == before
+    assert "main.py" not in capfd.readouterr().out.split("reproduction.md")[1]
+
+
+def test_a_paper_that_there_is_not_is_said_in_a_line(capsys):
+    assert main(["ernoult", "ernault", "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "'ernault' is no paper: choose from ernoult" in said
+    assert {row.paper for row in rows_of(["gammell"])} == {"gammell"}
+
+
+def test_kept_files_that_are_damaged_are_said_in_a_line(tmp_path, capsys):
+    (tmp_path / "reproduction").mkdir()
+    (tmp_path / "reproduction" / "runs.csv").write_text("row,method\nx,EP\n")
+    assert main(["--dry-run", "--docs", str(tmp_path)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
