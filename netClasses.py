@@ -203,13 +203,17 @@ class EquilibriumNetwork(Network):
             observe: called with (step, state before, state after); True ends the phase.
         Returns:
             The state after `steps` steps, or after the step at which `observe` said stop.
+        Raises:
+            Stopped: of a network that is being trained, by a signal.
         """
         done = 0
         if self.block is not None and observe is None:
             done = steps - steps % BLOCK
             for _ in range(done // BLOCK):
+                self.stopping.grant()
                 s = self.block(drive, s, target, beta)
         for t in range(done, steps):
+            self.stopping.grant()
             before, s = s, self.stepper(drive, s, target, beta)
             if observe is not None and observe(t, before, s):
                 break

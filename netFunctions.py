@@ -9,13 +9,13 @@ Everything here is written against the base class of netClasses.py and works for
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Lesson, Schedule, Tensors, is_of_search
 from parallel import WORST, Team
 from runFolder import RunFolder, createHyperparameterfile, createPath
+from stopping import NEVER, StopRequest
 
 __all__ = [
     "Schedule",
@@ -71,6 +72,16 @@ class Particles:
         for layer, v in zip(self.layers, state, strict=True):
             layer[span] = v
 
+    @contextlib.contextmanager
+    def whole_pass(self) -> Iterator[None]:
+        """Around a pass: one that is stopped leaves everything as it was before."""
+        before = self.layers and [layer.clone() for layer in self.layers]
+        try:
+            yield
+        except Stopped:
+            self.layers = before
+            raise
+
 
 @torch.no_grad()
 def are_states(
@@ -110,10 +121,13 @@ def evaluate(
         method: what the network was taught by, a key of its `rules`.
         particles: where the free phases start, and are kept for the next time.
         order: of the samples, as for `Split.batches`.
+    Raises:
+        Stopped: of a network that is being trained, by a signal.
     """
     sums, measured, highest, team = [], [], None, net.team
     size = schedule.test_batch_size
     for k, batch in enumerate(split.batches(size, schedule.dtype, order)):
+        net.stopping.grant()
         data, target = team.deal(*batch)
         span = team.stored_span(k, size)
         start = particles.start(span) if particles else None
@@ -205,36 +219,6 @@ class Progress:
         self.batch, self.seconds, self.record = 0, 0.0, {}
 
 
-class StopRequest:
-    """Turns Ctrl-C and SIGTERM into a wish that training grants between two batches.
-
-    A second signal ends the program at once.
-    """
-
-    def __init__(self) -> None:
-        self.signal_number = 0
-
-    def __enter__(self) -> StopRequest:
-        self.previous = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            for number in self.previous:
-                signal.signal(number, self.note)
-        except ValueError:  # not the main thread: whoever owns it handles signals
-            self.previous = {}
-        return self
-
-    def note(self, number: int, frame: Any) -> None:
-        self.signal_number = number
-        self.restore()
-
-    def restore(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
-
-    def __exit__(self, *error: Any) -> None:
-        self.restore()
-
-
 def epoch_order(seed: int, epoch: int, n: int, device: torch.device) -> torch.Tensor:
     """The order of the data in an epoch, (n,); it depends on nothing but its arguments."""
     state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
@@ -273,7 +257,7 @@ def train(
         state.restore(checkpoint)
     state.save()
     progress = state.progress
-    with StopRequest() as stop, state.bar(quiet) as bar:
+    with StopRequest() as stop, heard_by(nets.values(), stop), state.bar(quiet) as bar:
         while progress.epoch <= schedule.epochs and not all(map(progress.is_over, nets)):
             for index, method in enumerate(nets):
                 if index < progress.method:
@@ -288,6 +272,22 @@ def train(
                 state.save(now=False)
     state.save()
     return progress.rows
+
+
+@contextlib.contextmanager
+def heard_by(nets: Iterable[torch.nn.Module], stop: StopRequest) -> Iterator[None]:
+    """Let networks look within a phase whether they are to stop.
+
+    Several processes that teach together only stop between two batches, all after the same one.
+    """
+    nets = [net for net in nets if net.team.alone]
+    for net in nets:
+        net.stopping = stop
+    try:
+        yield
+    finally:
+        for net in nets:
+            net.stopping = NEVER
 
 
 class Training:
@@ -529,7 +529,10 @@ class Epoch(NamedTuple):
         batches = train.batches(schedule.batch_size, schedule.dtype, self.order, first)
         for k, batch in enumerate(batches, first):
             x, target = self.net.team.deal(*batch)
-            lesson = self.teach(k, x, target, int(draws[k]))
+            try:
+                lesson = self.teach(k, x, target, int(draws[k]))
+            except Stopped as stopped:  # in a phase, before it has changed anything
+                self.halt(progress, record, k, started, stopped.signal_number)
             error, loss = errors_of(train, lesson.output, target)
             values, signal_number = self.net.team.pool(
                 {"error": error, "loss": loss}, lesson.measures, stop.signal_number
@@ -542,13 +545,29 @@ class Epoch(NamedTuple):
             if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
                 check_finite(record["loss"][: k + 1], self.schedule.epoch, self.method)
             if signal_number:
-                progress.batch = k + 1
-                progress.record = {name: v.cpu() for name, v in record.items()}
-                progress.seconds = time.perf_counter() - started
-                where = f"epoch {self.schedule.epoch} ({self.method}), batch {k + 1}"
-                raise Stopped(signal_number, f"stopped after {where} of {n_batches}")
+                self.halt(progress, record, k + 1, started, signal_number)
         progress.record = {name: v.cpu() for name, v in record.items()}
-        return self.row(progress.record, started)
+        try:
+            with self.particles[1].whole_pass():
+                return self.row(progress.record, started)
+        except Stopped as stopped:
+            self.halt(progress, record, n_batches, started, stopped.signal_number)
+
+    def halt(
+        self,
+        progress: Progress,
+        record: dict[str, torch.Tensor],
+        n_done: int,
+        started: float,
+        signal_number: int,
+    ) -> NoReturn:
+        """Note how far the epoch has come, so many batches, and end it."""
+        progress.batch = n_done
+        progress.record = {name: v.cpu() for name, v in record.items()} if n_done else {}
+        progress.seconds = time.perf_counter() - started
+        where = f"epoch {self.schedule.epoch} ({self.method}), batch {n_done}"
+        n_batches = self.data.train.n_batches(self.schedule.batch_size)
+        raise Stopped(signal_number, f"stopped after {where} of {n_batches}")
 
     @property
     def order(self) -> torch.Tensor:

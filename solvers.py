@@ -101,6 +101,7 @@ def step(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solut
 def short(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
     """`limit` published steps one by one: what prepares for many does not pay for few."""
     for _ in range(search.limit):
+        net.stopping.grant()
         s = net.stepper(drive, s, target, beta)
     return Solution(s, search.limit)
 
@@ -149,6 +150,7 @@ def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
     looked = 0
     waits = read_every(going.weight.device)
     for done in range(1, limit + 1):
+        net.stopping.grant()
         if done == PLAIN_SWEEPS + 1:
             going.weight.mul_(omega)
         elif done == LATE + 1 and omega > 1.0:

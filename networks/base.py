@@ -18,6 +18,7 @@ from torch import nn
 from networks.optimisers import Optimizer, make_optimizer
 from parallel import ALONE, WORST, Team
 from solvers import SOLVERS, Search, Solution, largest_change
+from stopping import NEVER, StopRequest
 
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 
@@ -186,6 +187,7 @@ def gradients_through(
     with torch.enable_grad():
         drive = net.drive(data)
         for _ in range(K):
+            net.stopping.grant()
             s = net.stepper(drive, s)
         loss = net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
     parameters = [p for pair in net.synapses for p in pair]
@@ -231,6 +233,7 @@ class Network(nn.Module):
     rules: dict[str, Rule] = {}  # by the name of the training method
     n_rates = 1  # how many learning rates it takes
     team: Team = ALONE  # the processes that teach it
+    stopping: StopRequest = NEVER  # looked at between the steps of a phase
     optimizer: Optimizer | None = None  # what updates go through; None: they are added as they are
 
     def use_optimizer(self, schedule: Schedule) -> None:

@@ -335,6 +335,7 @@ class DirectedNetwork(EquilibriumNetwork):
             states[0] = state
             views, matrix = states.unbind(), columns.mT
             for now, after in zip(views, views[1:], strict=False):
+                self.stopping.grant()
                 torch.bmm(now, matrix, out=after).add_(offset).clamp_(0.0, 1.0)
             previous, state, within = states[n - 1], states[n], None
             finished = resting = (previous == state).flatten(1).all(1)
