@@ -233,7 +233,7 @@ def by_hand_wins(args: argparse.Namespace, typed: set[str]) -> None:
 def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> None:
     """Raise UserError for a typed option that the system or the action does not read."""
     parser, action = build_parser(), ACTIONS[args.action]
-    if not system.has_phases and action.compares:
+    if not system.has_phases and (action.compares or action.of_phases):
         raise UserError(
             f"--action {args.action} is for equilibrium networks, not for {system.name} ones"
         )
@@ -265,7 +265,7 @@ def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
         stepped = args.T or args.Kmax or system.restless
         unsaid = "step" if stepped else system.defaults.get("solver", "relax")
         defaults["solver"] = args.solver or unsaid
-        if defaults["solver"] == "relax":
+        if defaults["solver"] == "relax" and not ACTIONS[args.action].every_solver:
             defaults["T"] = None  # it is as long as it takes
     if "schedule" in system.owns:
         halves = defaults.get("halve_every") if args.halve_every is None else args.halve_every
@@ -287,7 +287,9 @@ def check_pairs(args: Settings, typed: set[str], new: set[str]) -> None:
     if args.action == "evaluate" and args.load is None and "load" not in swept:
         raise UserError("--action evaluate needs --load FILE, the checkpoint to test")
     if args.action == "train" and args.load is not None:
-        raise UserError("--load is for evaluate, plotcurves and receipe; --resume goes on training")
+        raise UserError(
+            "--load is for evaluate, plotcurves, receipe, audit; --resume goes on training"
+        )
     if args.load and typed & args.system.structure:
         wrong = ", ".join(parser.spelling(name) for name in sorted(typed & args.system.structure))
         raise UserError(f"{wrong} cannot be changed: --load takes the network of the checkpoint")
@@ -336,6 +338,10 @@ def check_many(args: Settings, typed: set[str]) -> None:
 
 def check_solver(args: Settings, typed: set[str]) -> None:
     """The options of a solver are read by it, and it can serve the network."""
+    if ACTIONS[args.action].every_solver:
+        if args.system.restless and {"omega", "max_sweeps"} & typed:
+            raise UserError(f"--omega and --max-sweeps are for relaxing: {args.system.restless}")
+        return
     if args.solver == "relax":
         if args.system.restless:
             raise UserError(f"--solver relax: {args.system.restless}")

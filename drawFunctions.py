@@ -26,6 +26,7 @@ COLUMNS = {"input": 0.0, "one": 0.0, "hidden": 1.0, "output": 2.0}  # where they
 MISMATCH = {"S": "#4c72b0", "T": "#dd8452"}  # of neurons and of synapses
 NEURONS_UNIT = r"$\nabla^{BPTT}_s$, $-\Delta^{EP}_s$ (loss per unit of $s$)"
 SYNAPSES_UNIT = r"$\nabla^{BPTT}_W$, $-\Delta^{EP}_W$ (loss per unit of $W$"
+LEAST_ANGLE = 0.01  # degrees, of an axis
 WIDE = 10.0  # from the lowest to the highest error that a linear axis shows
 LAYERS, LAYER_MARKERS = "viridis", "osD^vP<>X*"  # in the order of the layers
 MOST_EDGES = 60  # of a graph, the strongest
@@ -547,3 +548,27 @@ def draw_mismatch(figure, arrays: Arrays) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
+
+
+def draw_audit(figure, arrays: Arrays) -> None:
+    """Angle of every update to the gradient, and its norm beside the gradient's, per group."""
+    rows, subjects = arrays["audit_rows"], arrays["audit_subjects"]
+    angle = np.degrees(np.arccos(np.clip(arrays["audit_cosine"], -1, 1)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for k, subject in enumerate(subjects):
+        look = {"label": subject, "color": f"C{k % 10}", "marker": "o" if k else "D", "s": 22}
+        height = np.arange(len(rows)) + 0.5 * (k / len(subjects) - 0.4)
+        left.scatter(np.maximum(angle[:, k], LEAST_ANGLE), height, **look)
+        right.scatter(arrays["audit_norm_ratio"][:, k], height, **look)
+    left.set_xscale("log")
+    left.set_xlim(LEAST_ANGLE / 2, 250)
+    left.axvline(90, color="grey", ls=":", lw=1)
+    left.set_yticks(np.arange(len(rows)), rows, fontsize=8)
+    left.invert_yaxis()
+    left.set_xlabel(f"angle to the gradient (degrees; at {LEAST_ANGLE:g}: that or less)")
+    right.axvline(1, color="grey", ls=":", lw=1)
+    right.set_xlim(left=0)
+    right.set_xlabel("norm in units of the gradient's")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    legend_beside(right)

@@ -13,6 +13,7 @@ Ernoult et al. 2019. The data are the layer after the last one and never move.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -314,6 +315,19 @@ class EquilibriumNetwork(Network):
         self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
         return {}
 
+    # What `audit` asks for ------------------------------------------------------------------
+
+    def pupil(self, rate: float) -> EquilibriumNetwork:
+        """A copy that is taught with this rate, and by nothing but its rule."""
+        return copy.deepcopy(self)
+
+    def floor(self, s: Tensors, target: torch.Tensor) -> str:
+        """Why EP's update does not tend to the gradient at the rest s as beta tends to 0.
+
+        Empty where theory says that it does.
+        """
+        return ""
+
     @torch.no_grad()
     def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
         """Add lr * gradient (an ascent direction) to each weight and its bias.
@@ -503,6 +517,10 @@ class EPcont(LayeredNetwork):
             return rates
         return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
 
+    def floor(self, s, target):
+        straight = self.rho.bend is None and self.clamp
+        return "" if self.sloped[0] or straight else "the output layer leaves out rho'"
+
     @property
     def relaxing(self) -> Relaxing:
         """A nudge of 1/2 run to rest lies far away: the published short steps teach better.
@@ -586,6 +604,15 @@ class EPdisc(LayeredNetwork):
         if self.dt != 1.0:
             return super().move(s, goals, nudge)
         return goals if nudge is None else [goals[0] + nudge, *goals[1:]]
+
+    def floor(self, s, target):
+        """Where rho is straight its slope is 1, and 0 at a bound, which a nudge can leave."""
+        if self.rho.bend is not None:
+            return "the prototypical setting leaves out rho'"
+        held = ((s[0] == 0) | (s[0] == 1)) & (s[0] != target)
+        return (
+            "an output rests at a bound of rho, off which the nudge moves it" if held.any() else ""
+        )
 
     def settled_layer(self, drive, s, seen, i, target, beta):
         goal = self.rho.shape(self.received(drive, seen, i))  # (batch, n_i)

@@ -37,6 +37,7 @@ from drawFunctions import (
     Points,
     colour_of,
     draw_angles,
+    draw_audit,
     draw_best,
     draw_convergence,
     draw_corrections,
@@ -477,6 +478,16 @@ def compute_Hist(
 # All of them -------------------------------------------------------------------------------------
 
 
+def plot_audit(folder: Path) -> list[Path]:
+    """The updates of every nudge and solver beside the exact gradient."""
+    arrays = read_arrays(folder)
+    if "audit_rows" not in arrays:
+        return []
+    figure = new_figure(figsize=(9.0, 1.6 + 0.28 * len(arrays["audit_rows"])))
+    draw_audit(figure, arrays)
+    return save(figure, folder, "audit")
+
+
 PANELS = {  # by the figure's name: what is recorded, and what draws it
     "corrections": (("correction",), draw_corrections),
     "mse": (("mse_free", "mse_nudged"), draw_mse),
@@ -493,7 +504,7 @@ FIGURES = {"results": plot_results, "accuracy": plot_accuracy}
 FIGURES |= {name: partial(plot_panels, name=name) for name in PANELS}
 FIGURES |= {name: partial(plot_each, name=name) for name in EACH}
 FIGURES |= {"neurons": plot_S, "synapses": plot_T, "rmse": plot_Hist, "trials": plot_trials}
-FIGURES |= {"sweep": plot_sweep, "measures": plot_measures}
+FIGURES |= {"sweep": plot_sweep, "measures": plot_measures, "audit": plot_audit}
 
 
 def plot_folder(folder: str | Path) -> list[Path]:

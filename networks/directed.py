@@ -229,6 +229,15 @@ class DirectedNetwork(EquilibriumNetwork):
         """Factor of -S_j in F_j, (n_nets, n_free)."""
         raise NotImplementedError
 
+    def pupil(self, rate):
+        rule = self.plasticity
+        alone = super().pupil(rate)
+        alone.plasticity = Plasticity(dt_W=rate, beta_0=rule.beta_0, beta_1=rule.beta_1)
+        return alone
+
+    def floor(self, s, target):
+        return "the weights of the two directions differ"
+
     # Layers and the one tensor ---------------------------------------------------------------
 
     def pack(self, s: Tensors) -> torch.Tensor:

@@ -27,6 +27,8 @@ class Action(NamedTuple):
     teaches: bool = False  # reads what a system reads while it learns
     compares: bool = False  # EP with BPTT, step by step
     of_systems: bool = True  # reads the options of systems, too
+    of_phases: bool = False  # of equilibrium networks only
+    every_solver: bool = False  # does what it does by each of them
 
 
 TRAIN = Action(
@@ -70,6 +72,13 @@ RECEIPE = Action(
     frozenset(COMPARED | {"batches"}),
     compares=True,
 )
+AUDIT = Action(
+    "audit",
+    "the updates of every nudge and solver beside the exact gradient at the equilibrium",
+    frozenset((COMPARED | {"no_figures"}) - {"solver", "compile"}),
+    of_phases=True,
+    every_solver=True,
+)
 REPORT = Action(
     "report",
     "all results beside the papers' figures",
@@ -83,6 +92,6 @@ LIST = Action(
     frozenset({"folders", "results_dir", "json"}) | FILTERS,
     of_systems=False,
 )
-ACTIONS = {one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, EVALUATE, REPORT, LIST)}
+ACTIONS = {one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, AUDIT, EVALUATE, REPORT, LIST)}
 ACTIONS["recipe"] = RECEIPE
 ABOUT = {name: one.about if name == one.name else "" for name, one in ACTIONS.items()}

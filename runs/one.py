@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 import shlex
@@ -43,6 +44,7 @@ from gradientMatching import (
 )
 from netClasses import EquilibriumNetwork
 from netFunctions import Particles, are_states, epoch_order, evaluate, number, train
+from networks.audit import audit
 from networks.base import Schedule
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
 from report.tables import write_report
@@ -497,6 +499,26 @@ def run_receipe(args: Settings, argv: list[str], place: Path | None = None) -> N
         print(text + where_next(run.path, False, report_of(args)))
 
 
+def run_audit(args: Settings, argv: list[str], place: Path | None = None) -> None:
+    args, data = load_data(args)
+    split = data.train
+    order = epoch_order(args.seed, 0, len(split), split.x.device)
+    batch = split.batch(order[: args.batch_size or len(split)], getattr(torch, args.dtype))
+    nets = loaded_networks(args, data)
+    for name, net in nets.items():
+        found = audit(net.first(), *batch, schedule_of(args, net))
+        run = new_run(args, argv, f"audit of the update, {name}", place, part_of(nets, name))
+        run.write_text("audit.txt", f"{found.text()}\n")
+        run.write_text("audit.json", json.dumps(found.record(), indent=1) + "\n")
+        run.write_arrays(found.arrays())
+        run.write_measures(name, found.measures())
+        print(f"{name}\n{found.text()}")
+        draws = place is None and not args.no_figures
+        if draws:
+            draw_figures(run.path)
+        print(where_next(run.path, draws, report_of(args)))
+
+
 def folder_of(args: Settings) -> str:
     """Folder of the runs of a kind of network on a data set, such as ep_disc_2hidden_mnist."""
     name = args.dataset
@@ -533,6 +555,7 @@ ACTIONS = {
     "plotcurves": run_curves,
     "receipe": run_receipe,
     "recipe": run_receipe,
+    "audit": run_audit,
     "report": run_report,
     "list": run_list,
 }

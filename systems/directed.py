@@ -129,8 +129,12 @@ class Directed(System):
         if action.name == "plotcurves":
             return self.owns | {"epochs", "training_method"}
         own = self.owns if action.teaches else self.owns - self.learning
-        if action.name == "receipe":  # of one network, whose phases run their full length
-            own -= {"stop", "num_net"}
+        if action.name in ("receipe", "audit"):  # of one network
+            own -= {"num_net"}
+        if action.name == "receipe":  # whose phases run their full length
+            own -= {"stop"}
+        if action.name == "audit":  # of the bare rule
+            own |= {"beta_0", "beta_1"} & self.owns
         return own | {"training_method"} | ({"epochs"} if action.name == "evaluate" else set())
 
     def check(self, args, typed):

@@ -180,7 +180,8 @@ class Toy(Layered):
         return args.toymodel
 
     def defaults_of(self, args):
-        curves = {"dataset": "random"} if args.action in MEASURING else {}
+        measured = args.action in MEASURING or args.action == "audit"
+        curves = {"dataset": "random"} if measured else {}
         chosen = args.dataset or curves.get("dataset")
         return self.defaults | curves | ({"size_tab": [10, 50, 5]} if chosen == "random" else {})
 

@@ -45,11 +45,15 @@ def key_of(system) -> str:
     return system.rules[0] if system.name == "directed" else system.name
 
 
+def system_of_key(key: str):
+    return next(system for system in SYSTEMS if key_of(system) == key)
+
+
 CASES = [
     (key_of(system), name)
     for system in SYSTEMS
-    for name in ("train", "evaluate", "plotcurves", "receipe")
-    if system.has_phases or not ACTIONS[name].compares
+    for name in ("train", "evaluate", "plotcurves", "receipe", "audit")
+    if system.has_phases or not (ACTIONS[name].compares or ACTIONS[name].of_phases)
 ]
 
 
@@ -85,6 +89,8 @@ def names_read(key: str, action: str, place) -> frozenset[str]:
         names_read(key, "train", place)
         checkpoint = commands.only_run(place / key / "train") / "checkpoint.pt"
         words = ["--load", str(checkpoint), "--action", action, "--quiet"]
+        if action == "audit" and "batch_size" not in system_of_key(key).refuses:
+            words += ["--batch-size", "5"]
         if action != "evaluate":
             words += ["--results-dir", str(place / key / action)]
     whole = one.schedule_of
@@ -113,7 +119,7 @@ def test_every_option_is_refused_or_read(key, action, place):
     options = {a.dest for a in build_parser()._actions} - {"help", "folders"}
     allowed = {name for name in options if may_be_typed(name, key, action)}
     assert len(allowed) > 15
-    system = next(system for system in SYSTEMS if key_of(system) == key)
+    system = system_of_key(key)
     refused_later = OF_RELAX | (system.structure if action != "train" else set())  # with --load
     not_read = allowed - names_read(key, action, place) - OF_THE_PROGRAM
     not_read -= system.selectors | refused_later
