@@ -23,6 +23,7 @@ import torch
 from errors import DataError
 from readers.base import SPLIT_SEED, Parts, Source, Split, choose_test, require
 from readers.cifar import read_cifar
+from readers.file import read_file
 from readers.folder import read_folder
 from readers.mnist import read_mnist
 from readers.tinyImagenet import read_tiny_imagenet
@@ -184,6 +185,7 @@ DATASETS: dict[str, Callable[[Source], Parts]] = {
     "cifar100": partial(read_cifar, "CIFAR100"),
     "tiny-imagenet": read_tiny_imagenet,
     "folder": read_folder,
+    "file": read_file,
 }
 
 

@@ -15,4 +15,5 @@ NAMES = (
     "cifar100",
     "tiny-imagenet",
     "folder",
+    "file",
 )

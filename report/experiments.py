@@ -197,7 +197,7 @@ class Experiment:
 def shape(options: dict[str, Any]) -> dict[str, Any]:
     """The options that make an experiment what it is."""
     chosen = {name: value for name, value in options.items() if name not in NO_SHAPE}
-    if options["dataset"] == "folder":
+    if options["dataset"] in ("folder", "file"):
         chosen["data_dir"] = options["data_dir"]
     return chosen
 

@@ -63,6 +63,8 @@ from solvers import Search
 from systems.base import System
 from torchrun import first_of_all, launched, local_rank
 
+OWN_NETWORK = "network.py"  # in a folder: the file that defines a network of the user's
+
 
 def build_network(args: Settings, data: Dataset, state: dict | None = None) -> EquilibriumNetwork:
     """The network that the options describe, with the weights that --seed stands for.
@@ -181,6 +183,7 @@ def run_training(args: Settings, argv: list[str], place: Path | None = None) -> 
     with contextlib.nullcontext() if team.rank else sole_process(run.path):
         if args.resume and not team.rank:
             keep_in(run.path)
+            warn_of_changes(args, run)
         rows = train_in(run, nets, data, args, argv, team, draws)
     if not team.rank:
         print(last_words(run.path, rows, args, data, team, draws), flush=True)
@@ -363,8 +366,21 @@ def new_run(
         run.path, title, recorded_options(args), ["main.py", *argv], args.system.name
     )
     run.copy_plotting()
+    if source := args.system.source(args):
+        run.write_text(OWN_NETWORK, source.read_text(encoding="utf-8"))
     keep_in(run.path)
     return run
+
+
+def warn_of_changes(args: Settings, run: RunFolder) -> None:
+    """Say if a network of the user's is not defined as it was when the run began."""
+    source, kept = args.system.source(args), run.path / OWN_NETWORK
+    if source and kept.exists() and kept.read_text("utf-8") != source.read_text("utf-8"):
+        print(
+            f"warning: {source} has changed since the run began, with {kept}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def loaded_networks(args: Settings, data: Dataset) -> dict[str, EquilibriumNetwork]:

@@ -8,6 +8,7 @@ from systems.base import Preset, System
 from systems.brainprop import BRAINPROP
 from systems.directed import ASYMMETRIC, DEEP
 from systems.layered import CONVOLUTIONAL, ENERGY_BASED, PROTOTYPICAL, TOY
+from systems.own import OWN
 from systems.smallWorld import SMALL_WORLD
 
 SYSTEMS: tuple[System, ...] = (
@@ -16,6 +17,7 @@ SYSTEMS: tuple[System, ...] = (
     CONVOLUTIONAL,
     TOY,
     SMALL_WORLD,
+    OWN,
     DEEP,
     ASYMMETRIC,
     BRAINPROP,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from options import ADAM_RATE
@@ -142,6 +143,10 @@ class System:
             ValueError: the state is of another network.
         """
         return self.build(args, data)
+
+    def source(self, args: argparse.Namespace) -> Path | None:
+        """A file of the user's that defines the network, if there is one."""
+        return None
 
     def folder_name(self, args: argparse.Namespace) -> str:
         """Folder of the runs of a kind of network, such as ep_disc_2hidden."""

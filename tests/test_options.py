@@ -24,6 +24,7 @@ from systems.layered import ACTIVATIONS
 OF_THE_PROGRAM = ALWAYS | {"trials", "sweep", "jobs", "backend", "scheduler", "resume", "load"}
 OF_THE_PROGRAM |= {"results_dir", "data_dir", "name", "note"}
 OF_RELAX = {"omega", "max_sweeps"}  # refused where phases are stepped, as here
+OWN = commands.ROOT / "tests" / "ownNetworks.py"
 PHASES = "--T 4 --Kmax 2 --batch-size 500 --dataset digits --threads 1"
 WORDS = {  # per system, a run that takes a moment
     "energy-based": f"{PHASES} --size_tab 10 8 64",
@@ -31,6 +32,7 @@ WORDS = {  # per system, a run that takes a moment
     "convolutional": f"{PHASES} --C_tab 4 1 --Fconv 3 --lr_tab 0.1 0.1",
     "toy": f"{PHASES} --toymodel --size_tab 10 8 64",
     "small-world": f"{PHASES} --network-type SW_no_intra --size_tab 10 8 8 64",
+    "own": f"{PHASES} --size_tab 10 8 64 --lr_tab 0.1 --network {OWN}:Plain",
     "DEEP": "--training-method DEEP --T 4 --Kmax 2 --epochs 1 --sparse --regularized",
     "asymEP": "--training-method asymEP --T 4 --Kmax 2 --epochs 1 --sparse --regularized",
     "feedforward": "--architecture dense --training-method BrainProp --dataset digits --epochs 1",
