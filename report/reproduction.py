@@ -203,6 +203,11 @@ class Kept:
             ]
         )
 
+    def curves_of_row(self, row: Row) -> list[dict[str, Any]]:
+        """The longest learning curve of a row; nothing if it has not been run."""
+        own = (self.curves[key] for key in self.curves if key[0] == row.name)
+        return max(own, key=len, default=[])
+
     def used(self, row: Row, method: str) -> list[Key]:
         """The seeds whose runs are finished; if there are none, those that have come furthest."""
         own = [key for key in self.runs if key[:2] == (row.name, method)]

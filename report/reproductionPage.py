@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from drawFunctions import STYLES, Curve, colour_of, draw_errors, marker_of, new_figure
 from report.experiments import Spread, stands_for
 from report.reproduction import PAPERS, Kept, Row, rows_of
 from report.tables import duration, shown
@@ -17,6 +20,10 @@ from systems import SYSTEMS
 from systems.base import Measure, System
 from systems.papers import MARKS, PaperResult
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = 3  # side by side in a figure
 SIGMAS = 2.0  # standard deviations within which two means are called the same
 INTRODUCTION = f"""\
 Every row of the papers' tables, measured again by this program. `bash scripts/reproduce.sh` runs
@@ -69,6 +76,11 @@ def verdict(paper: PaperResult | None, here: Spread, partial: str) -> str:
     return f"{partial}: {said}" if partial else said
 
 
+def unit_of(row: Row, measure: str) -> str:
+    """Of an error: that of the paper's figure, % where it gives none."""
+    return next((r.unit for r in row.reported if r.metric == measure and r.unit), "%")
+
+
 def lines_of(kept: Kept, row: Row) -> list[Line]:
     """A line per method and measure that the paper reports, or else of the first measure."""
     found = []
@@ -84,9 +96,7 @@ def lines_of(kept: Kept, row: Row) -> list[Line]:
             here = kept.spread(row, method, measure.name)
             paper = paper_result(row, method, measure.name, epochs)
             if here.known and (first or (paper is not None and paper.number is not None)):
-                unit = "%" if measure.unit is None else measure.unit
-                if measure.unit is None and "diabetes" in row.name:
-                    unit = "half squared error"
+                unit = unit_of(row, measure.name) if measure.unit is None else measure.unit
                 said = verdict(paper, here, partial)
                 found.append(Line(row, method, measure, unit, paper, here, said))
                 first = False
@@ -156,6 +166,54 @@ def what_is_left(kept: Kept, rows: list[Row]) -> list[str]:
     return text
 
 
+def curves_of(kept: Kept, row: Row) -> list[Curve]:
+    """Test and training error of a row over the epochs, of each method over its seeds."""
+    curves = []
+    for method in row.methods:
+        used = kept.used(row, method)
+        n = min((len(kept.curves[key]) for key in used), default=0)
+        for kind in ("test", "train") if n else ():
+            values = [[line[f"{kind}_error"] for line in kept.curves[key][:n]] for key in used]
+            epochs = [line["epoch"] for line in kept.curves[used[0]][:n]]
+            look = colour_of(method), STYLES[kind], marker_of(method)
+            curves.append(Curve(f"{method} {kind}", epochs, np.array(values), *look))
+    return curves
+
+
+def draw_paper(kept: Kept, paper: str) -> Figure | None:
+    """Learning curves of a paper's rows in small panels, its test errors as dotted lines."""
+    shown_rows = [row for row in rows_of([paper]) if len(kept.curves_of_row(row)) > 1]
+    if not shown_rows:
+        return None
+    n_lines = -(-len(shown_rows) // PANELS)
+    figure = new_figure(figsize=(3.6 * PANELS, 3.0 * n_lines))
+    panels = figure.subplots(n_lines, PANELS, squeeze=False).flatten()
+    for axes, row in zip(panels, shown_rows, strict=False):
+        unit = unit_of(row, "test_error")
+        draw_errors(axes, curves_of(kept, row), unit)
+        axes.set_title(row.name, fontsize=9)
+        for method in row.methods:
+            paper_says = paper_result(row, method, "test_error", row.epochs)
+            known = paper_says is not None and paper_says.number is not None
+            if known and kept.used(row, method):
+                axes.axhline(paper_says.number, ls=":", lw=1.2, color=colour_of(method))
+        axes.legend(fontsize=6, frameon=False)
+    for axes in panels[len(shown_rows) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def draw_figures(kept: Kept) -> dict[str, str]:
+    """Draw the learning curves of each paper beside its csv files; their names for the page."""
+    found = {}
+    for paper in PAPERS:
+        figure = draw_paper(kept, paper)
+        if figure is not None:
+            figure.savefig(kept.folder / f"{paper}.png", dpi=110)
+            found[paper] = f"{kept.folder.name}/{paper}.png"
+    return found
+
+
 def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
     """The page as Markdown; `figures`: by paper, the file of its learning curves."""
     names = sorted({run["machine"] for run in kept.runs.values()})
@@ -174,12 +232,18 @@ def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
         reasons = [f"- {row.name}: {row.why}" for row in rows_of([paper]) if row.why]
         text += ["What differs, and why:", "", *reasons, ""] if reasons else []
         if figures and paper in figures:
-            text += [f"![Learning curves beside the paper's figures]({figures[paper]})", ""]
+            text += [
+                f"![Learning curves, the paper's test errors dotted]({figures[paper]})",
+                "",
+                "*Test error (solid), training error (dashed), the paper's test error (dotted).*",
+                "",
+            ]
     text += ["## Machines", "", *(f"- {letter}: {name}" for name, letter in machines.items()), ""]
     missing = what_is_left(kept, rows)
     text += ["## Left to run", "", *missing, ""] if missing else []
     return "\n".join(text)
 
 
-def write_page(kept: Kept, path: Path, figures: dict[str, str] | None = None) -> None:
-    write_whole(path, page_of(kept, figures).encode())
+def write_page(kept: Kept, path: Path) -> None:
+    """Write the page, and the figures in it beside the csv files."""
+    write_whole(path, page_of(kept, draw_figures(kept)).encode())
