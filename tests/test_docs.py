@@ -89,8 +89,8 @@ def test_every_page_and_every_figure_is_linked():
     linked = {
         (page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in links(page)
     }
-    for file in sorted((ROOT / "docs").iterdir()):
-        assert file in linked, f"{file.name} is linked nowhere"
+    for file in sorted(path for path in (ROOT / "docs").rglob("*") if path.is_file()):
+        assert file in linked, f"{file.relative_to(ROOT)} is linked nowhere"
 
 
 def test_the_readme_is_read_in_one_sitting():
