@@ -209,6 +209,7 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     check_sweeps(args.sweep or [])
     check_many(settings, typed)
     check_solver(settings, typed)
+    check_nudge(settings, typed)
     check_phases(settings)
     check_optimizer(settings, typed, new)
     system.check(settings, typed)
@@ -358,6 +359,35 @@ def check_solver(args: Settings, typed: set[str]) -> None:
             raise UserError(f"{how} is not used by --solver step, {why}")
     if args.solver == "step" and args.compile and args.tol and {"compile", "tol"} & typed:
         raise UserError("--compile is not used with --tol, whose phases are watched step by step")
+
+
+def check_nudge(args: Settings, typed: set[str]) -> None:
+    """The network can be nudged so, and what says how is read."""
+    if not ACTIONS[args.action].teaches or not args.system.has_phases:
+        return
+    parser = build_parser()
+    if args.nudge not in args.system.nudges:
+        raise UserError(
+            f"--nudge {args.nudge} is not for --training-method {args.training_method}: it takes "
+            f"{' or '.join(args.system.nudges)}"
+        )
+    unread = {"beta", "beta_sign"} | (set() if args.benchmark else {"Kmax"})
+    if args.nudge == "linear" and typed & unread:
+        how = parser.spelling(sorted(typed & unread)[0])
+        raise UserError(f"{how} is not used by --nudge linear, which has no second phase")
+    if args.nudge == "continual" and args.beta_sign == "both":
+        raise UserError(
+            "--nudge continual changes the weights in its one nudged phase: --beta-sign both, "
+            "which compares two, is not for it"
+        )
+    lowest = args.beta if args.beta_sign == "fixed" else -abs(args.beta)
+    relaxed = args.solver == "relax" and args.nudge == "finite" and "EP" in methods_of(args)
+    if relaxed and args.system.free_output and lowest <= -1:
+        raise UserError(
+            f"--beta {args.beta:g}: a nudge of {lowest:g} drives the output of a "
+            f"{args.system.name} network away for ever, there is no equilibrium to relax to: "
+            "stay above -1, with --beta-sign random or both below 1"
+        )
 
 
 def check_phases(args: Settings) -> None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from datasets import Split
 from netClasses import EquilibriumNetwork
 from networks.agreement import RESTS, Agreement, Settling
-from networks.base import Tensors
+from networks.base import Tensors, pull_back
 from solvers import SOLVERS, Search, largest_change, settle_rule
 
 TIGHT = {torch.float32: 2e-6, torch.float64: 1e-12}  # of a relaxed free phase, near rounding
@@ -119,18 +119,6 @@ def backward_process(
             total.add_(g)
         yield grad_s, weight_gradients
         grad_s = list(grads[: len(s)])
-
-
-def pull_back(outputs, inputs, grad_outputs, retain_graph=False) -> tuple[torch.Tensor, ...]:
-    """Vector-Jacobian product; 0 where no path leads from an input to the outputs."""
-    return torch.autograd.grad(
-        outputs,
-        inputs,
-        grad_outputs,
-        retain_graph=retain_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
 
 
 def forward_process(

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from networks.base import BPTT, EP, Network, Pairs, Tensors
-from solvers import Relaxing, nudged_output
+from solvers import Beta, Relaxing, nudged_output, pulls
 
 
 class Activation(NamedTuple):
@@ -136,9 +136,9 @@ class EquilibriumNetwork(Network):
         """Where the dynamics ds/dt = goal - s draws each layer, but for the nudge."""
         raise NotImplementedError
 
-    def nudge(self, s: Tensors, target: torch.Tensor | None, beta: float) -> torch.Tensor | None:
+    def nudge(self, s: Tensors, target: torch.Tensor | None, beta: Beta) -> torch.Tensor | None:
         """What the target adds to ds_0/dt: beta (y - s_0), (batch, n_out)."""
-        return beta * (target - s[0]) if beta else None
+        return beta * (target - s[0]) if pulls(beta) else None
 
     def move(self, s: Tensors, goals: Tensors, nudge: torch.Tensor | None) -> Tensors:
         """Take one Euler step of `dt`, within the bounds of the states."""
@@ -150,7 +150,7 @@ class EquilibriumNetwork(Network):
         before: Tensors,
         after: Tensors,
         target: torch.Tensor | None = None,
-        beta: float = 0.0,
+        beta: Beta = 0.0,
     ) -> Tensors:
         """ds/dt in the step that led from `before` to `after`, per layer."""
         goals, nudge = self.goals(drive, before), self.nudge(before, target, beta)
@@ -164,7 +164,7 @@ class EquilibriumNetwork(Network):
         drive: NamedTuple,
         s: Tensors,
         target: torch.Tensor | None = None,
-        beta: float = 0.0,
+        beta: Beta = 0.0,
     ) -> Tensors:
         """Run the dynamics for one step; the state that came in is left as it was."""
         return self.move(s, self.goals(drive, s), self.nudge(s, target, beta))
@@ -191,7 +191,7 @@ class EquilibriumNetwork(Network):
         s: Tensors,
         steps: int,
         target: torch.Tensor | None = None,
-        beta: float = 0.0,
+        beta: Beta = 0.0,
         observe: Callable[[int, Tensors, Tensors], bool] | None = None,
     ) -> Tensors:
         """Run a phase: the free phase, or with `target` and `beta` the nudged one.
@@ -200,7 +200,8 @@ class EquilibriumNetwork(Network):
             drive: what `drive(data)` returned.
             s: layers, each (batch, ...), output first.
             target: (batch, n_out).
-            beta: strength of the nudge of the output towards the target; either sign.
+            beta: strength of the nudge of the output towards the target, of all samples or
+                (batch, 1) of each; either sign.
             observe: called with (step, state before, state after); True ends the phase.
         Returns:
             The state after `steps` steps, or after the step at which `observe` said stop.
@@ -247,7 +248,7 @@ class EquilibriumNetwork(Network):
         seen: list,
         i: int,
         target: torch.Tensor | None,
-        beta: float,
+        beta: Beta,
     ) -> torch.Tensor:
         """Where layer i rests if the others stay where they are, or nearer to it; a new tensor.
 
@@ -264,6 +265,24 @@ class EquilibriumNetwork(Network):
     def cut(self, drive: NamedTuple, rows: torch.Tensor) -> NamedTuple:
         """What a phase of these samples, (n,) indices, leaves unchanged."""
         raise NotImplementedError
+
+    # What the rules ask for -----------------------------------------------------------------
+
+    def rows_of(self, s: Tensors, rows: torch.Tensor | slice) -> Tensors:
+        """The state of these samples."""
+        return [v[rows] for v in s]
+
+    @property
+    def separate(self) -> list[list[int]]:
+        """Layers in blocks whose parts of a step can be computed by themselves, for its adjoint.
+
+        Inside a block no unit may see another. One block of all layers may be anything.
+        """
+        return [list(range(len(self.layer_names)))]
+
+    def ends(self, s_free: Tensors, s_minus: Tensors, s_plus: Tensors) -> tuple[Tensors, Tensors]:
+        """The two states whose contrast is the update, if the nudges were -beta and beta."""
+        return s_minus, s_plus
 
     def compile_steps(self) -> None:
         """Hand the steps of a phase to torch.compile; a phase that is observed stays as it is."""
@@ -327,6 +346,14 @@ class EquilibriumNetwork(Network):
         Empty where theory says that it does.
         """
         return ""
+
+    @torch.no_grad()
+    def learn_from(
+        self, gradients: Pairs, s_free: Tensors, lr_tab: Sequence[float]
+    ) -> dict[str, torch.Tensor]:
+        """Take an update that is known, an ascent direction; return what `learn` returns."""
+        self.updateWeights(gradients, lr_tab)
+        return {}
 
     @torch.no_grad()
     def updateWeights(self, gradients: Pairs, lr_tab: Sequence[float]) -> None:
@@ -441,6 +468,10 @@ class LayeredNetwork(EquilibriumNetwork):
         n = len(self.layer_names)
         return Relaxing(omega=1.2 if n < 3 else 1.5, nudged_sweeps=(n + 1, n + 1))
 
+    @property
+    def separate(self):
+        return self.blocks
+
     def seen(self, drive, s, i):
         return self.signal(s[i])
 
@@ -552,12 +583,13 @@ class EPcont(LayeredNetwork):
         if self.rho.bend is None:
             return nudged_output(received, target, pull, True)
         force = self.rho.times_slope(received, v, rho)
-        slope = torch.addcmul(force.new_tensor(1 + pull), force, self.rho.bend(rho), value=-1.0)
+        straight = torch.as_tensor(1 + pull, dtype=force.dtype, device=force.device)
+        slope = torch.addcmul(straight, force, self.rho.bend(rho), value=-1.0)
         least = received.abs().mul_(self.rho.sharp / (2 * self.rho.gain)).add_((1 + pull) / 2)
         slope = torch.maximum(slope, least).clamp_(min=LEAST_SLOPE)
         step = force.sub_(v)
-        if pull:
-            step.add_(target - v, alpha=pull)
+        if pulls(pull):
+            step.add_((target - v).mul_(pull))
         return step.div_(slope).add_(v)
 
 

@@ -28,6 +28,7 @@ SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no 
     "Kmax": 25,
     "beta": 1.0,
     "beta_sign": "fixed",
+    "nudge": "finite",
     "persistent": False,
     "dtype": "float32",
 }
@@ -407,8 +408,17 @@ def add_phases(parser: Parser, systems: Sequence[Any]) -> None:
     )
     group.add_argument(
         "--beta-sign",
-        choices=["fixed", "random"],
-        help=f"random: drawn for every batch; {left_out('beta_sign', systems)}",
+        choices=["fixed", "random", "both"],
+        help="random: drawn for every batch; both: a phase with beta and one with -beta, whose "
+        f"difference teaches; {left_out('beta_sign', systems)}",
+    )
+    group.add_argument(
+        "--nudge",
+        choices=["finite", "linear", "continual"],
+        help="finite: a phase nudged by beta; linear: the response to an infinitely small nudge, "
+        "from the transposed Jacobian of a step at rest, which gives the exact gradient without "
+        "beta and Kmax; continual: the weights follow every step of the nudged phase; "
+        f"{left_out('nudge', systems)}",
     )
     group.add_argument(
         "--persistent",

@@ -3,14 +3,16 @@
     free = SOLVERS["relax"](net, drive, net.initHidden(drive), Search(100))
     nudged = SOLVERS["step"](net, drive, free.state, Search(12), target, beta=0.5)
 
-Every solver takes (net, drive, state, search, target, beta) and returns a `Solution`. What `relax`
-asks of a network is listed in `EquilibriumNetwork`; it never asks which network it is.
+Every solver takes (net, drive, state, search, target, beta) and returns a `Solution`; beta is one
+number for all samples, or one each, (batch, 1). What `relax` asks of a network is listed in
+`EquilibriumNetwork`; it never asks which network it is.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +24,8 @@ FIRST_LOOK = 6  # sweeps before it can pay to look: a look at a small network co
 LATE = 12  # sweeps after which a sample under way is a slow one: its omega goes half the way to 2
 PLAIN_SWEEPS = 1  # the first is not over-relaxed: far from rest that leads astray
 SHRINK_FROM = 64  # samples; in a smaller batch those at rest stay, as a smaller product gains less
+MOST_PRODUCTS = 300  # with the matrix of a linear system
+DIRECTIONS = 12  # that are kept while it is solved
 SHRINK_BY = 0.25  # share of the batch that must be at rest before it leaves
 
 
@@ -62,6 +66,14 @@ class Solution(NamedTuple):
     residual: torch.Tensor | None = None  # (batch,), largest gap of a unit in the last look, if any
 
 
+Beta = float | torch.Tensor  # strength of the nudge, of all samples or (batch, 1) of each
+
+
+def pulls(beta: Beta) -> bool:
+    """Whether there is a nudge at all."""
+    return isinstance(beta, torch.Tensor) or beta != 0
+
+
 # Steps ------------------------------------------------------------------------------------------
 
 
@@ -91,14 +103,14 @@ def settle_rule(tol: float) -> Settled | None:
     return Settled(tol) if tol else None
 
 
-def step(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
+def step(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solution:
     """The published way: `limit` synchronous steps, fewer if `tol` says that all samples rest."""
     stop = settle_rule(search.tol or 0.0)
     state = net(drive, s, search.limit, target, beta, observe=stop)
     return Solution(state, stop.steps, stop.residual) if stop else Solution(state, search.limit)
 
 
-def short(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
+def short(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solution:
     """`limit` published steps one by one: what prepares for many does not pay for few."""
     for _ in range(search.limit):
         net.stopping.grant()
@@ -110,7 +122,7 @@ def short(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
 
 
 def nudged_output(
-    received: torch.Tensor, target: torch.Tensor | None, pull: float, bounded: bool
+    received: torch.Tensor, target: torch.Tensor | None, pull: Beta, bounded: bool
 ) -> torch.Tensor:
     """The output's own equation s = received + pull (target - s), solved for s (batch, n_out).
 
@@ -118,24 +130,38 @@ def nudged_output(
     target) s on [0, 1]: where the energy bends downwards, one of the bounds.
 
     Raises:
-        ValueError: pull is -1 or below, and nothing bounds the output: it would run away.
+        ValueError: pull is -1 or below, and nothing bounds the output: it would run away. Of a pull
+            for each sample it is not asked, as that would make a GPU wait: `check_pull` does.
     """
-    if not pull:
+    if not pulls(pull):
         return received.clamp(0.0, 1.0) if bounded else received
+    if isinstance(pull, torch.Tensor):
+        drawn, width = torch.addcmul(received, target, pull), 1 + pull
+        if not bounded:
+            return drawn.div_(width)
+        return torch.where(
+            width > 0, (drawn / width).clamp_(0.0, 1.0), (2 * drawn > width).to(drawn)
+        )
     drawn = torch.add(received, target, alpha=pull)
     if pull > -1:
         drawn = drawn.div_(1 + pull)
         return drawn.clamp_(0.0, 1.0) if bounded else drawn
     if not bounded:
+        check_pull(pull)
+    return (2 * drawn > 1 + pull).to(drawn)
+
+
+def check_pull(pull: float) -> None:
+    """Raise ValueError if an output without bounds has no rest under this nudge."""
+    if pull <= -1:
         raise ValueError(
             f"a nudge of {pull:g} drives an output without bounds away for ever: there is no "
             "equilibrium to relax to at -1 or below"
         )
-    return (2 * drawn > 1 + pull).to(drawn)
 
 
 @torch.no_grad()
-def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solution:
+def relax(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solution:
     """Sweep over the layers, s_i <- s_i + omega (settled_i - s_i), until each sample is at rest.
 
     A sample at rest is kept as it is, whatever the others do, so that no result depends on the
@@ -158,7 +184,7 @@ def relax(net, drive, s, search: Search, target=None, beta: float = 0.0) -> Solu
         looks = (done >= least and done % LOOK_EVERY == 0) or done == limit
         gap = going.sweep(looks, over=omega > 1.0 and done > PLAIN_SWEEPS)
         if looks:
-            going.note(gap, done - looked, tol * (abs(beta) or 1.0))
+            going.note(gap, done - looked, tol)
             looked = done
         if looks and done % waits == 0 and done < limit:
             n_left = int(going.weight.count_nonzero())
@@ -196,12 +222,13 @@ class Sweeps:
     rows: their places in the whole batch; None for all of it.
     """
 
-    def __init__(self, net, drive, s, target, beta: float, rows: torch.Tensor | None = None):
+    def __init__(self, net, drive, s, target, beta: Beta, rows: torch.Tensor | None = None):
         self.net, self.drive, self.s = net, drive, s
         self.target, self.beta, self.rows = target, beta, rows
+        self.strength = beta.abs().squeeze(-1) if isinstance(beta, torch.Tensor) else abs(beta) or 1
         self.layers = list(s)
         blocks = net.blocks
-        if beta:  # a nudge enters at the output
+        if pulls(beta):  # a nudge enters at the output
             first = next(k for k, block in enumerate(blocks) if 0 in block)
             blocks = blocks[first:] + blocks[:first]
         self.order = [i for block in blocks for i in block]
@@ -236,11 +263,14 @@ class Sweeps:
         return functools.reduce(torch.maximum, gaps) if looks else None
 
     def note(self, gap: torch.Tensor, since: int, tol: float) -> None:
-        """Enter a look, `since` sweeps after the last; stop the samples whose gap is within tol."""
+        """Enter a look, `since` sweeps after the last; stop the samples whose gap is within tol
+
+        times the strength of their nudge.
+        """
         moving = self.weight.sign()
         self.sweeps.add_(moving, alpha=since)
         self.residual.lerp_(gap, moving)
-        self.weight.mul_(gap > tol)
+        self.weight.mul_(gap > tol * self.strength)
 
     def may_shrink_to(self, n_left: int) -> bool:
         """Whether it pays that all but `n_left` samples leave."""
@@ -254,8 +284,9 @@ class Sweeps:
         rows = self.weight.nonzero().squeeze(1)
         s = self.net.movable([v[rows] for v in self.layers])
         target = None if self.target is None else self.target[rows]
+        beta = self.beta[rows] if isinstance(self.beta, torch.Tensor) else self.beta
         places = rows if self.rows is None else self.rows[rows]
-        part = Sweeps(self.net, self.net.cut(self.drive, rows), s, target, self.beta, places)
+        part = Sweeps(self.net, self.net.cut(self.drive, rows), s, target, beta, places)
         for own, theirs in zip(part.progress, self.progress, strict=True):
             own.copy_(theirs[rows])
         return part
@@ -265,6 +296,82 @@ class Sweeps:
         for own, theirs in zip(self.layers, part.layers, strict=True):
             own[part.rows] = theirs
         self.sweeps[part.rows], self.residual[part.rows] = part.sweeps, part.residual
+
+
+# Linear systems -------------------------------------------------------------------------------
+
+
+class Flat:
+    """Layers as one tensor (samples..., units), and back."""
+
+    def __init__(self, like: Sequence[torch.Tensor]) -> None:
+        self.shapes, self.n_axes = [v.shape for v in like], like[0].dim() - 1
+        self.sizes = [math.prod(shape[self.n_axes :]) for shape in self.shapes]
+
+    def join(self, layers: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat([v.flatten(self.n_axes) for v in layers], -1)
+
+    def split(self, flat: torch.Tensor) -> list[torch.Tensor]:
+        parts = flat.split(self.sizes, -1)
+        return [v.reshape(shape) for v, shape in zip(parts, self.shapes, strict=True)]
+
+
+@torch.no_grad()
+def krylov(
+    sweep: Callable, force: Sequence[torch.Tensor], tol: float, limit: int = MOST_PRODUCTS
+) -> Solution:
+    """Solve x = sweep(x, force), linear in both, for each sample, by the products of sweeps alone.
+
+    The residual is made as small as the directions seen allow, as by GMRES: a direction v with
+    q = v - sweep(v, 0) is made orthogonal in q to those before, and the next direction is q. After
+    `DIRECTIONS` of them it starts anew from where it is. A sample whose residual is within tol of
+    the first stays as it is, whatever the others do.
+
+    Args:
+        sweep: takes and returns layers, each (samples..., units...). force: such layers.
+    Returns:
+        x, and for each sample the directions it took, and |x - sweep(x, force)| beside that of
+        x = 0.
+    Source: Young & Jea 1980 (Orthodir).
+    """
+    flat = Flat(force)
+    none = [torch.zeros_like(v) for v in force]
+    tiny = torch.finfo(force[0].dtype).tiny
+
+    def moved(v: torch.Tensor) -> torch.Tensor:
+        return v - flat.join(sweep(flat.split(v), none))
+
+    def length(v: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+
+    first = flat.join(sweep(none, force))
+    x, left, whole = torch.zeros_like(first), first, length(first).clamp(min=tiny)
+    taken = torch.zeros_like(whole)
+    waits = read_every(first.device)
+    for done in range(limit):
+        if done % DIRECTIONS == 0:
+            left = first - moved(x) if done else first
+            v, ways, ends = left / length(left).clamp(min=tiny), [], []
+            going = length(left) > tol * whole
+        q = moved(v)
+        if ends:
+            # twice, as once leaves what rounding makes of directions that are nearly parallel
+            for _ in range(2):
+                shares = [(q * end).sum(-1, keepdim=True) for end in ends]
+                for share, way, end in zip(shares, ways, ends, strict=True):
+                    q, v = q - share * end, v - share * way
+        size = length(q).clamp(min=tiny)
+        q, v = q / size, v / size
+        pace = (left * q).sum(-1, keepdim=True) * going
+        x, left, taken = x + pace * v, left - pace * q, taken + going
+        ways.append(v)
+        ends.append(q)
+        going = going & (length(left) > tol * whole)
+        if done % waits == waits - 1 and not going.any():
+            break
+        v = q
+    residual = (length(left) / whole).squeeze(-1)
+    return Solution(flat.split(x), taken.squeeze(-1), residual)
 
 
 SOLVERS = {"step": step, "short": short, "relax": relax}

@@ -17,9 +17,11 @@ from torch import nn
 
 from networks.optimisers import Optimizer, make_optimizer
 from parallel import ALONE, WORST, Team
-from solvers import SOLVERS, Search, Solution, largest_change
+from solvers import SOLVERS, Beta, Search, Solution, check_pull, krylov, largest_change
 from stopping import NEVER, StopRequest
 
+REST_SWEEPS = 100  # most sweeps of a free phase whose linear response is asked for, at least
+LINEAR_TOL = 1e-4  # of the adjoint of a step, unless told otherwise
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 
 Tensors = list[torch.Tensor]
@@ -35,6 +37,10 @@ class Schedule:
     tol: end a phase when no unit moves more than this in a step (0: never).
     seed: of the order of the data and of all that is drawn.
     random_sign: draw the sign of beta anew for every batch.
+    both_signs: nudge by beta and by -beta, and learn from the contrast of the two.
+    nudge: how EP learns what a nudge does: "finite" by a phase under one, "linear" by the adjoint
+        of a step at rest, which is the limit of no nudge at all, "continual" by a phase in which
+        the weights follow every step.
     persistent: start the free phase of a batch where its last one ended; batches never change.
     measure_training: test on the training data after each epoch, too.
     epoch: the one under way, counted from 1.
@@ -61,6 +67,8 @@ class Schedule:
     seed: int = 0
     dtype: torch.dtype = torch.float32
     random_sign: bool = False
+    both_signs: bool = False
+    nudge: str = "finite"
     persistent: bool = False
     measure_training: bool = False
     epoch: int = 1
@@ -103,20 +111,50 @@ def free_phase(net, drive, s: Tensors, schedule: Schedule, fewer: int = 0) -> So
     """Run a free phase from s by the solver of the schedule; stepping takes `fewer` steps less."""
     search = Search(schedule.T - fewer, schedule.tol)
     if schedule.solver != "step":
-        limit = schedule.max_sweeps or net.relaxing.max_sweeps
-        search = Search(limit, schedule.tol or None, schedule.omega or None)
+        search = Search(most_sweeps(net, schedule), schedule.tol or None, schedule.omega or None)
     return SOLVERS[schedule.solver](net, drive, s, search)
 
 
-def nudged_phase(net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor) -> Solution:
-    """Run the nudged phase from the free state s; steps that follow sweeps are not cut short."""
+def most_sweeps(net, schedule: Schedule) -> int:
+    """Of a relaxed free phase; more where the response at its end is that of a state at rest."""
+    own = net.relaxing.max_sweeps
+    return schedule.max_sweeps or (max(own, REST_SWEEPS) if schedule.nudge == "linear" else own)
+
+
+def nudged_phase(
+    net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor, beta: Beta | None = None
+) -> Solution:
+    """Run the nudged phase from the free state s; steps that follow sweeps are not cut short.
+
+    beta: that of the schedule unless given.
+    """
+    beta = schedule.beta if beta is None else beta
     solver, search = "step", Search(schedule.Kmax, schedule.tol)
     if schedule.solver != "step":
         solver, n = schedule.nudged or net.relaxing.nudged, schedule.nudged_sweeps
         least, most = (n, n) if n else net.relaxing.nudged_sweeps
         sweeps = Search(most, schedule.tol or None, schedule.omega or None, least)
         search = sweeps if solver == "relax" else Search(schedule.Kmax)
-    return SOLVERS[solver](net, drive, s, search, target, schedule.beta)
+    if solver == "relax" and isinstance(beta, torch.Tensor) and not net.bounded:
+        check_pull(-abs(schedule.beta))
+    return SOLVERS[solver](net, drive, s, search, target, beta)
+
+
+def both_phases(
+    net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor
+) -> tuple[Solution, Tensors, Tensors]:
+    """Nudge by -|beta| and by |beta| from the same free state s, as one batch of twice the size.
+
+    Returns:
+        What the solver found of both, and the state under each.
+    """
+    n = len(target)
+    twice = torch.arange(2 * n, device=target.device) % n
+    beta = target.new_full((2 * n, 1), abs(schedule.beta))
+    beta[:n].neg_()
+    doubled = net.cut(drive, twice), net.rows_of(s, twice)
+    found = nudged_phase(net, *doubled, schedule, target[twice], beta)
+    return found, *(net.rows_of(found.state, half) for half in (slice(n), slice(n, None)))
 
 
 def measures_of_search(**phases: Solution) -> dict[str, torch.Tensor]:
@@ -140,10 +178,19 @@ def learn_by_ep(net, data, target, schedule: Schedule, start: Tensors | None = N
     """Teach one batch by equilibrium propagation; `start` is the state to start from, or zero."""
     drive = net.drive(data)
     free = free_phase(net, drive, start or net.initHidden(drive), schedule)
-    nudged = nudged_phase(net, drive, free.state, schedule, target)
-    measures = net.learn(drive, free.state, nudged.state, schedule.beta, schedule.lr_tab)
+    s, rates = free.state, schedule.lr_tab
+    if schedule.nudge == "linear":
+        gradients, nudged = gradients_at_rest(net, data, target, s, schedule.tol)
+        measures = net.learn_from([(-w, -b) for w, b in gradients], s, rates)
+    elif schedule.both_signs:
+        nudged, *pair = both_phases(net, drive, s, schedule, target)
+        update = net.computeGradients(drive, *net.ends(s, *pair), 2 * abs(schedule.beta))
+        measures = net.learn_from(update, s, rates)
+    else:
+        nudged = nudged_phase(net, drive, s, schedule, target)
+        measures = net.learn(drive, s, nudged.state, schedule.beta, rates)
     measures |= measures_of_search(free=free, nudged=nudged)
-    return Lesson(free.state[0], free.state, measures)
+    return Lesson(s[0], s, measures)
 
 
 def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
@@ -189,10 +236,91 @@ def gradients_through(
         for _ in range(K):
             net.stopping.grant()
             s = net.stepper(drive, s)
-        loss = net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
+        loss = loss_of(net, s, target)
+    return [v.detach() for v in s], parameter_gradients(net, [loss], [None])
+
+
+def loss_of(net, s: Tensors, target: torch.Tensor) -> torch.Tensor:
+    """What the nudge descends, mean over the batch; summed over networks that are many."""
+    return net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
+
+
+def parameter_gradients(net: nn.Module, outputs, grad_outputs) -> Pairs:
+    """Vector-Jacobian product with respect to the parameters, as pairs shaped as `synapses`."""
     parameters = [p for pair in net.synapses for p in pair]
-    flat = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-    return [v.detach() for v in s], list(zip(flat[::2], flat[1::2], strict=True))
+    flat = pull_back(outputs, parameters, grad_outputs)
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def pull_back(outputs, inputs, grad_outputs, retain_graph=False) -> tuple[torch.Tensor, ...]:
+    """Vector-Jacobian product; 0 where no path leads from an input to the outputs."""
+    return torch.autograd.grad(
+        outputs,
+        inputs,
+        grad_outputs,
+        retain_graph=retain_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+
+
+def gradients_at_rest(
+    net: nn.Module, data: torch.Tensor, target: torch.Tensor, s: Tensors, tol: float = 0.0
+) -> tuple[Pairs, Solution]:
+    """Gradients of the loss of the state in which a network rests, by implicit differentiation.
+
+    At rest s = F(s, theta), F being one step, so that dL/dtheta = lambda dF/dtheta with
+    lambda = dL/ds + (dF/ds)^T lambda. That is solved by products with the transposed Jacobian
+    alone, whether there is an energy (its Jacobian is symmetric) or not.
+
+    Args:
+        s: the state at rest. tol: of the residual of lambda beside its right-hand side, per sample;
+            0: `LINEAR_TOL`.
+    Returns:
+        The gradients as `bptt_gradients` returns them, which they are the limit of; and lambda,
+        layer by layer.
+    Source: Almeida 1987, Pineda 1987; for EP Scellier & Bengio 2017, whose update tends to it as
+        beta shrinks.
+    """
+    with torch.enable_grad():
+        leaves = [v.detach().requires_grad_() for v in s]
+        after = list(net.stepper(net.drive(data), leaves))
+        loss = loss_of(net, leaves, target)
+    force = pull_back([loss], leaves, [None], retain_graph=True)
+    sweep = adjoint_sweep(net.separate, leaves, after)
+
+    def watched(adjoint: Tensors, force: Tensors) -> Tensors:
+        net.stopping.grant()
+        return sweep(adjoint, force)
+
+    found = krylov(watched, force, tol or LINEAR_TOL)
+    return parameter_gradients(net, [*after, loss], [*found.state, None]), found
+
+
+def adjoint_sweep(blocks: list[list[int]], s: Tensors, after: Tensors) -> Callable:
+    """A function of lambda and force (layers) that goes once over the blocks of layers:
+
+    lambda_i <- lambda_i + (force_i + (J^T lambda)_i - lambda_i) / (1 - J_ii). With one block units
+    may see each other inside of it, and the divisor is 1.
+    """
+    divisors = [torch.ones_like(v) for v in s]
+    if len(blocks) > 1:
+        for block in blocks:
+            own, theirs = ([layers[i] for i in block] for layers in (s, after))
+            ones = [torch.ones_like(v) for v in own]
+            slopes = pull_back(theirs, own, ones, retain_graph=True)
+            for i, slope in zip(block, slopes, strict=True):
+                divisors[i] = torch.where(slope < 1, 1 - slope, 1.0)
+
+    def sweep(adjoint: Tensors, force: Tensors) -> Tensors:
+        adjoint = list(adjoint)
+        for block in blocks:
+            pulled = pull_back(after, [s[i] for i in block], adjoint, retain_graph=True)
+            for i, v in zip(block, pulled, strict=True):
+                adjoint[i] = adjoint[i] + (force[i] + v - adjoint[i]) / divisors[i]
+        return adjoint
+
+    return sweep
 
 
 @torch.no_grad()

@@ -255,6 +255,9 @@ class convEP(EPdisc):
         positions = [places for _, places in seen[self.n_dense + 1 :]]
         return PooledState(s, [*positions, drive.top_positions])
 
+    def rows_of(self, s, rows):
+        return PooledState(super().rows_of(s, rows), [places[rows] for places in s.positions])
+
     def cut(self, drive, rows):
         x, top, places = (v[rows] for v in (drive.x, drive.top, drive.top_positions))
         return drive._replace(x=x, top=top, top_positions=places)

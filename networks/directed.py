@@ -25,8 +25,16 @@ import torch
 from torch import nn
 
 from netClasses import EquilibriumNetwork
-from networks.base import Lesson, Rule, Tensors, free_phase, nudged_phase
-from solvers import Solution, nudged_output
+from networks.base import (
+    Lesson,
+    Rule,
+    Tensors,
+    both_phases,
+    free_phase,
+    gradients_at_rest,
+    nudged_phase,
+)
+from solvers import Beta, Solution, nudged_output, pulls
 
 CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait
 WEIGHTS, STATES, PRUNING = range(3)  # what random numbers are for: each purpose has its own
@@ -285,15 +293,25 @@ class DirectedNetwork(EquilibriumNetwork):
         return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
 
     def force(
-        self, drive: DirectedDrive, target: torch.Tensor | None = None, beta: float = 0.0
+        self, drive: DirectedDrive, target: torch.Tensor | None = None, beta: Beta = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """F = offset + S @ matrix, with the nudge: (offset, matrix)."""
-        if not beta:
+        """F = offset + S @ matrix, with the nudge: (offset, matrix).
+
+        beta: of all networks, or (n_nets, 1, 1) of each.
+        """
+        if not pulls(beta):
             return drive.inputs, drive.coupling
         offset, matrix = drive.inputs.clone(), drive.coupling.clone()
         offset[..., -self.n_out :] += beta * target
-        matrix.diagonal(dim1=1, dim2=2)[:, -self.n_out :] -= beta
+        each = beta.squeeze(-1) if isinstance(beta, torch.Tensor) else beta
+        matrix.diagonal(dim1=1, dim2=2)[:, -self.n_out :] -= each
         return offset, matrix
+
+    def rows_of(self, s, rows):
+        return [v[..., rows, :] for v in s]
+
+    def cut(self, drive, rows):
+        return drive._replace(x=drive.x[rows], inputs=drive.inputs[:, rows])
 
     # A phase -----------------------------------------------------------------------------------
 
@@ -313,7 +331,7 @@ class DirectedNetwork(EquilibriumNetwork):
         state: torch.Tensor,
         steps: int,
         target: torch.Tensor | None = None,
-        beta: float = 0.0,
+        beta: Beta = 0.0,
         stop: float = 0.0,
     ) -> Phase:
         """Run a phase of all networks, three operations a step.
@@ -327,14 +345,15 @@ class DirectedNetwork(EquilibriumNetwork):
         Args:
             state: (n_nets, batch, n_free).
             target: (batch, n_out).
+            beta: as for `force`.
         """
         force = self.force(drive, target, beta)
         offset = self.dt * force[0]
         columns = (self.dt * force[1] + torch.eye(self.n_free).to(force[1])).mT.contiguous()
         end, before = state.clone(), state.clone()
-        trace = zero_trace(state) if self.traces and beta else None
-        made = torch.full((self.n_nets,), steps, device=state.device)
-        who = torch.arange(self.n_nets, device=state.device)  # networks under way
+        trace = zero_trace(state) if self.traces and pulls(beta) else None
+        made = torch.full((len(state),), steps, device=state.device)
+        who = torch.arange(len(state), device=state.device)  # networks under way
         buffer = state.new_empty(min(CHUNK, steps) + 1, *state.shape)
         done = 0
         while done < steps and len(who):
@@ -550,6 +569,11 @@ class AsymmetricEP(DirectedNetwork):
     def scale(self, T2, beta, batch):
         return 1.0 / (beta * batch)
 
+    def ends(self, s_free, s_minus, s_plus):
+        """The presynaptic states are the free ones."""
+        change = zip(s_free, s_plus, s_minus, strict=True)
+        return s_free, [v + plus - minus for v, plus, minus in change]
+
     @functools.cached_property
     def places(self) -> list[slice]:
         """Per layer, output first, its columns in the packed state."""
@@ -609,7 +633,9 @@ def learn_by_directed(
 
     Args:
         data: (batch, n_in), in [0, 1]. target: (batch, n_out).
-        schedule: T, Kmax, beta, and `epoch` (counted from 1; 1 if missing) for the random numbers.
+        schedule: T, Kmax, beta, and `epoch` (counted from 1; 1 if missing) for the random numbers;
+            with `nudge` "linear" the update is minus the exact gradient at rest, whatever the
+            published rule, and with `both_signs` the contrast of two second phases.
         start: layers to start from; if left out they are drawn for the epoch. DEEP's free phase
             does not forget them: states carried over from epoch to epoch store the answers, and
             the networks fail from any other start. Judge what it has learnt from a fresh one.
@@ -623,20 +649,25 @@ def learn_by_directed(
         steps_free, steps_nudged: steps made, or most sweeps of a sample.
         change_W: sum of |change of W|.
         sparsity: % of the admissible weights that are 0. diverged: 1 if not finite, and frozen.
+        Without a second phase steps_nudged and residual_nudged are the products and the residual
+        of the linear response, and there is no other measure of it.
     """
     epoch = getattr(schedule, "epoch", 1)
     drive = net.drive(data)
     free = free_run(net, drive, first_state(net, drive, epoch, start), schedule)
-    nudged = nudged_run(net, drive, free.state, schedule, target)
-    scale = net.scale(schedule.Kmax, schedule.beta, len(data))
-    update = net.contrast(drive, free.state, nudged.state, nudged.trace)
-    dW, dB = (scale * v for v in update)
-    lost = (~(free.force + nudged.force).isfinite()).to(dW)
+    measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
+    lost = ~free.force.isfinite()
+    if getattr(schedule, "nudge", "finite") == "linear":
+        (dW, dB), found = exact_update(net, data, target, free.state)
+        measures |= {f"{k}_nudged": v for k, v in found.items()}
+    else:
+        (dW, dB), nudged = finite_update(net, drive, free.state, schedule, target)
+        measures |= {f"{k}_nudged": v for k, v in measures_of(net, nudged, target).items()}
+        lost = lost | ~nudged.force.isfinite()
+    lost = lost.to(dW)
     net.team.average([dW, dB, lost])
     factor = getattr(schedule, "factor", 1.0)
     change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0, factor=factor)
-    measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
-    measures |= {f"{k}_nudged": v for k, v in measures_of(net, nudged, target).items()}
     measures["residual"] = measures.pop("residual_free")
     measures |= {"change_W": change, "sparsity": net.sparsity(), "diverged": net.diverged.double()}
     return Lesson(outputs(net, free.state), net.layers(free.state), measures)
@@ -681,6 +712,58 @@ def nudged_run(net, drive, state: torch.Tensor, schedule, target: torch.Tensor) 
         return net.run(drive, state, schedule.Kmax, target, schedule.beta, net.stop)
     found = nudged_phase(net, drive, net.layers(state), schedule, target)
     return described(net, drive, found, target, schedule.beta)
+
+
+def finite_update(
+    net: DirectedNetwork, drive: DirectedDrive, state: torch.Tensor, schedule, target: torch.Tensor
+) -> tuple[tuple[torch.Tensor, torch.Tensor], Phase]:
+    """The published rule's update from a packed free state, and the phase towards the target."""
+    beta = schedule.beta
+    if getattr(schedule, "both_signs", False):
+        minus, nudged = nudged_runs(net, drive, state, schedule, target)
+        s_free, s_nudged = net.ends([state], [minus.state], [nudged.state])
+        update = net.contrast(drive, s_free[0], s_nudged[0], None)
+        beta = 2 * abs(beta)
+    else:
+        nudged = nudged_run(net, drive, state, schedule, target)
+        update = net.contrast(drive, state, nudged.state, nudged.trace)
+    scale = net.scale(schedule.Kmax, beta, len(drive.x))
+    return tuple(scale * v for v in update), nudged
+
+
+def nudged_runs(
+    net: DirectedNetwork, drive: DirectedDrive, state: torch.Tensor, schedule, target: torch.Tensor
+) -> tuple[Phase, Phase]:
+    """The nudged phases by -|beta| and |beta| from a packed state, run together.
+
+    Of steps the networks are doubled, as the nudge is folded into their matrices; of sweeps the
+    samples.
+    """
+    beta, n = abs(schedule.beta), len(state)
+    if steps_only(schedule):
+        signs = state.new_ones(2 * n, 1, 1)
+        signs[:n].neg_()
+        doubled = drive._replace(inputs=drive.inputs.repeat(2, 1, 1))
+        doubled = doubled._replace(coupling=drive.coupling.repeat(2, 1, 1))
+        states = state.repeat(2, 1, 1)
+        found = net.run(doubled, states, schedule.Kmax, target, beta * signs, net.stop)
+        halves = (slice(n), slice(n, None))
+        return tuple(Phase(*(v if v is None else v[half] for v in found)) for half in halves)
+    found, *both = both_phases(net, drive, net.layers(state), schedule, target)
+    sweeps = found.sweeps.split(len(target), -1)
+    return tuple(
+        described(net, drive, Solution(s, one), target, sign * beta)
+        for s, one, sign in zip(both, sweeps, (-1, 1), strict=True)
+    )
+
+
+def exact_update(
+    net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, state: torch.Tensor
+) -> tuple[tuple[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]:
+    """Minus the gradient at a packed state of rest; products and residual, (n_nets,) each."""
+    pairs, found = gradients_at_rest(net, data, target, net.layers(state))
+    taken, residual = (v.view(net.n_nets, -1).amax(1) for v in (found.sweeps, found.residual))
+    return tuple(-v for v in pairs[0]), {"steps": taken, "residual": residual}
 
 
 def described(net, drive, found: Solution, target=None, beta: float = 0.0) -> Phase:

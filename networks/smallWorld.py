@@ -22,7 +22,7 @@ import torch
 from errors import UserError
 from netClasses import EquilibriumNetwork
 from networks.base import Pairs, Tensors
-from solvers import Relaxing, nudged_output
+from solvers import Beta, Relaxing, nudged_output, pulls
 
 Groups = list[tuple[slice, Sequence[slice]]]
 
@@ -439,7 +439,7 @@ class SmallWorldEP(EquilibriumNetwork):
         matrix = way.arranged(self.joined(s))
         output = self.columns[0]  # the first neurons in every order
         for _, moved in zip(range(steps), way.steps(drive, matrix, self.dt), strict=False):
-            if beta:
+            if pulls(beta):
                 moved[:, output].lerp_(target, self.nudge_gain * self.dt * beta)
             moved.clamp_(0.0, 1.0)
         return JoinedState(way.restored(moved), self.columns)
@@ -449,9 +449,9 @@ class SmallWorldEP(EquilibriumNetwork):
         moved = torch.addmm(drive.push, matrix, drive.inner)
         return torch.add(moved, matrix, alpha=1 - self.dt)
 
-    def nudged(self, moved: torch.Tensor, target: torch.Tensor | None, beta: float) -> torch.Tensor:
+    def nudged(self, moved: torch.Tensor, target: torch.Tensor | None, beta: Beta) -> torch.Tensor:
         """Draw the output, already moved, on towards the target."""
-        if not beta:
+        if not pulls(beta):
             return moved
         output = self.columns[0]
         rest = torch.lerp(moved[:, output], target, self.nudge_gain * self.dt * beta)
@@ -497,6 +497,9 @@ class SmallWorldEP(EquilibriumNetwork):
     def cut(self, drive, rows):
         return drive._replace(x=drive.x[rows], push=drive.push[rows])
 
+    def rows_of(self, s, rows):
+        return JoinedState(self.joined(s)[rows], self.columns)
+
     # Learning -------------------------------------------------------------------------------
 
     def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
@@ -522,7 +525,10 @@ class SmallWorldEP(EquilibriumNetwork):
             correction: (layer pairs,), root mean square of dW between adjacent layers, without the
                 rate. saturated: (2,), how many units of the free state are at 0 and at 1.
         """
-        gradients = self.computeGradients(drive, s_free, s_nudged, beta)
+        return self.learn_from(self.computeGradients(drive, s_free, s_nudged, beta), s_free, lr_tab)
+
+    @torch.no_grad()
+    def learn_from(self, gradients, s_free, lr_tab):
         self.updateWeights(gradients, lr_tab)
         for i, (dW, _) in enumerate(gradients):
             getattr(self, f"moved{i}").add_(dW.abs())

@@ -40,8 +40,8 @@ TRAIN = Action(
         | MANY
         | SEARCH
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
-        | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "persistent"}
-        | {"seed", "resume", "compile", "tensorboard", "no_figures"}
+        | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "nudge"}
+        | {"persistent", "seed", "resume", "compile", "tensorboard", "no_figures"}
         | FOLDER
     ),
     teaches=True,

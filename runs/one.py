@@ -45,7 +45,7 @@ from gradientMatching import (
 from netClasses import EquilibriumNetwork
 from netFunctions import Particles, are_states, epoch_order, evaluate, number, train
 from networks.audit import audit
-from networks.base import Schedule
+from networks.base import Schedule, most_sweeps
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
 from report.tables import write_report
 from runFolder import (
@@ -119,6 +119,8 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         seed=args.seed,
         dtype=getattr(torch, args.dtype),
         random_sign=args.beta_sign == "random",
+        both_signs=args.beta_sign == "both",
+        nudge=args.nudge or "finite",
         persistent=bool(args.persistent),
         measure_training=args.train_error == "full",
         halve_every=args.halve_every if args.schedule == "step" else 0,
@@ -233,17 +235,24 @@ def train_in(
 
 def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
     """How the phases of a training are run, in a line."""
+    each = " for each sign of beta" if schedule.both_signs else ""
+    each += ", which the weights follow" if schedule.nudge == "continual" else ""
+    linear = "then the linear response to a nudge"
     if schedule.solver == "step":
-        return f"phases: {schedule.T} free and {schedule.Kmax} nudged steps"
+        if schedule.nudge == "linear":
+            return f"phases: {schedule.T} free steps, {linear}"
+        return f"phases: {schedule.T} free and {schedule.Kmax} nudged steps{each}"
     plan = net.relaxing
     tol, omega = schedule.tol or plan.tol, schedule.omega or plan.omega
     least, most = plan.nudged_sweeps
     nudged = f"{schedule.Kmax} steps"
-    if (schedule.nudged or plan.nudged) == "relax":
+    if (schedule.nudged or plan.nudged) == "relax" and schedule.nudge == "finite":
         nudged = f"{least} sweeps" if least == most else f"at least {least} sweeps"
     return (
-        f"phases: free ones relaxed to {tol:g} by at most {schedule.max_sweeps or plan.max_sweeps} "
-        f"sweeps (omega {omega:g}), nudged ones {nudged}; below: mean (worst), free + nudged"
+        f"phases: free ones relaxed to {tol:g} by at most {most_sweeps(net, schedule)} "
+        f"sweeps (omega {omega:g}), "
+        + (linear if schedule.nudge == "linear" else f"nudged ones {nudged}{each}")
+        + "; below: mean (worst), free + nudged"
     )
 
 

@@ -15,7 +15,7 @@ from options import ADAM_RATE
 from systems.papers import results_of, sentence
 
 PHASES = frozenset(  # shared options that only networks with a state driven to rest read
-    {"dt", "T", "Kmax", "beta", "beta_sign", "persistent", "compile"}
+    {"dt", "T", "Kmax", "beta", "beta_sign", "nudge", "persistent", "compile"}
     | {"solver", "omega", "tol", "max_sweeps"}
 )
 OPTIMISING = frozenset(  # options of options.py that a system owns whose rules can use them
@@ -85,9 +85,11 @@ class System:
     structure: frozenset[str] = frozenset()  # those that a checkpoint's network has for good
     only_with: dict[str, str] = {}  # option -> the flag without which it is not read
     leaves_out: frozenset[str] = frozenset()  # shared options that it does not read
-    rule_leaves_out: dict[str, frozenset[str]] = {"BPTT": frozenset({"beta", "beta_sign"})}
+    rule_leaves_out: dict[str, frozenset[str]] = {"BPTT": frozenset({"beta", "beta_sign", "nudge"})}
+    nudges: tuple[str, ...] = ("finite", "linear", "continual")  # ways of --nudge it knows
     has_phases = True  # its networks are driven to rest: it reads PHASES
     restless = ""  # why its networks cannot be relaxed, if they cannot
+    free_output = False  # no bounds keep a relaxed output under a nudge of -1 or below
     defaults: dict[str, Any] = {}  # of options, where they differ from the shared ones
     presets: dict[str, Preset] = {}
     measures: tuple[Measure, ...] = ERRORS + SEARCH

@@ -38,8 +38,9 @@ class Directed(System):
     only_with = {"tol_W": "sparse", "temp": "sparse", "reg_W": "regularized"}
     leaves_out = frozenset(
         {"lr_tab", "batch_size", "test_batch_size", "benchmark", "train_error"}
-        | {"beta_sign", "persistent", "compile", "tol"}
+        | {"persistent", "compile", "tol"}
     )
+    nudges = ("finite", "linear")
     rule_leaves_out = {}
     measures = (
         Measure("learnt", "Learnt at the end", "%", 0),
@@ -222,6 +223,7 @@ class Deep(Directed):
     reference = "Tristany Farinha et al. 2020"
     paper_key = "deep"
     owns = Directed.owns | {"beta_0", "beta_1"}
+    leaves_out = Directed.leaves_out | {"beta_sign"}
     restless = (
         "DEEP conserves the sum of its states, so that a phase ends where its beginning decides, "
         "and it learns from the steps on the way: it is stepped"

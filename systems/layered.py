@@ -201,6 +201,7 @@ class Toy(Layered):
 class Prototypical(Layered):
     name = "prototypical"
     folder = "ep_disc"
+    free_output = True
     owns = frozenset({"size_tab", "discrete", "activation_function"}) | OPTIMISING
     rates = {2: [0.04, 0.08], 3: [0.005, 0.05, 0.2], 4: [0.002, 0.01, 0.05, 0.2]}
 
@@ -215,6 +216,7 @@ class Prototypical(Layered):
 
 class Convolutional(Layered):
     name = "convolutional"
+    free_output = True
     owns = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding", "activation_function"})
     owns |= {"discrete"} | OPTIMISING  # discrete: which it is anyway
     structure = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding"})
