@@ -1,5 +1,8 @@
 """How EP learns what a nudge does: by phases of either sign, or by the adjoint of a step."""
 
+import json
+import re
+
 import commands
 import pytest
 import torch
@@ -239,9 +242,9 @@ def test_every_network_learns_so_and_says_how(kind, words, tmp_path, monkeypatch
     printed = commands.call(*line.split())
     assert ("linear response" if "linear" in words else "each sign of beta") in printed
     run = commands.only_run(tmp_path)
-    columns = (run / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert "sweeps_free" in columns
-    assert ("sweeps_nudged" in columns) or "linear" not in words
+    options = json.loads((run / "hyperparameters.json").read_text())["options"]
+    assert options["nudge" if "linear" in words else "beta_sign"] == words.split()[1]
+    assert re.search(r"sweeps [\d.]+ \(\d+\) \+ " if "linear" in words else r"sweeps \d", printed)
 
 
 @pytest.mark.parametrize("words", WAYS)
