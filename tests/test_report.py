@@ -339,16 +339,30 @@ def test_directed_networks_are_counted_and_drawn(tmp_path):
     assert float(values["learnt_epoch"]) == 20 and float(values["mse"]) == 0.125
 
 
-def test_a_sweep_is_drawn_beside_the_authors(tmp_path):
-    folder, plan = tmp_path / "Runs-1", []
+def make_sweep(folder, more=""):
+    """Two seeds of each of three networks with skips, 10 epochs."""
+    plan = []
     for value in ("0", "0.0001", "0.1"):
         for seed in (0, 1):
             name = f"bypass_p={value},seed={seed}"
-            words = f"--preset mnist_5layer_swni --epochs 10 --bypass-p {value}"
+            words = f"--preset mnist_5layer_swni --epochs 10 --bypass-p {value} {more}"
             make_run(folder / name, words, {"EP": [50.0] * 9 + [20.0 + seed]}, seed=seed)
             values = {"bypass_p": value, "seed": str(seed)}
             plan.append({"name": name, "values": values, "words": words.split()})
     (folder / "runs.json").write_text(json.dumps(plan))
+
+
+@pytest.mark.parametrize("more", ["--train-samples 300", "--T 200", "--train-samples 300 --T 200"])
+def test_a_sweep_that_is_cut_down_is_beside_nobody_and_says_how(tmp_path, more):
+    make_sweep(tmp_path / "Runs-1", more)
+    text = report_of(tmp_path)["html"]
+    assert "paper, test" not in text and "paper, EP test" not in text
+    [title] = re.findall(r">(Sweep of bypass_p, [^<]*)</a>", text)
+    assert all(word in title.split() for word in more.split()) and "--bypass-p" not in title
+
+
+def test_a_sweep_is_drawn_beside_the_authors(tmp_path):
+    make_sweep(tmp_path / "Runs-1")
     texts = report_of(tmp_path)
     assert ">Sweep of bypass_p, mnist_5layer_swni</a>" in texts["html"]
     assert "paper, test" in texts["html"] and ">bypass p</text>" in texts["html"]

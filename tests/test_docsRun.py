@@ -1,0 +1,136 @@
+"""What the pages print is run: every command, cut down, and every block of Python."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import commands
+import numpy as np
+import pytest
+import test_docs
+from PIL import Image
+from test_docs import COMMANDS, PAGES, PLACEHOLDERS, blocks
+
+import plotFunctions
+from commandLine import is_many, parse
+from runFolder import PLAN
+from runs.many import Run, write_plan
+
+CUTS = {  # where it is read, and more: less of it
+    "epochs": 1,
+    "train_samples": 20,
+    "T": 4,
+    "Kmax": 2,
+    "max_sweeps": 2,
+    "num_net": 2,
+    "batches": 2,
+    "curves": 2,
+}
+LARGE = ("mnist", "fashion-mnist", "digits")  # of which some samples will do
+SOMEWHERE = "results/..."  # in a printed command: a folder that a reader has
+TOLD_BY_ITSELF = {"..."}
+
+
+def accepted(words):
+    with contextlib.redirect_stderr(io.StringIO()):
+        return test_docs.status_of(words) == 0
+
+
+def cut_down(words):
+    """A command line with less of what takes time; a typed --T or --Kmax would mean stepping."""
+    for name, most in CUTS.items():
+        args = vars(parse(words))
+        fits = name not in ("T", "Kmax") or args["solver"] == "step"
+        fits &= name != "train_samples" or args["dataset"] in LARGE
+        if fits and (args.get(name) is None or args[name] > most):
+            shorter = [*words, f"--{name.replace('_', '-')}", str(most)]
+            words = shorter if accepted(shorter) else words
+    return words
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where a reader stands: data, pictures, and results of a run and of several."""
+    place = tmp_path_factory.mktemp("reader")
+    for fashion in (False, True):
+        commands.small_mnist(place, fashion)
+    random = np.random.RandomState(0)
+    for k in range(6):
+        folder = place / "pictures" / f"class-{k % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = random.randint(0, 256, (30, 28, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{k}.png")
+    with contextlib.chdir(place), commands.drawing(False):
+        small = [*commands.SMALL, "--epochs", 1, "--train-samples", 100]
+        for beta in (0.5, 1.0):
+            commands.call(*small, "--beta", beta)
+    [model] = (place / "results").glob("*/*")
+    (model / "Runs-1").mkdir()
+    words = [str(word) for word in small]
+    write_plan(model / "Runs-1", [Run("seed=0", {"seed": "0"}, [*words, "--seed", "0"])])
+    return place
+
+
+def filled_in(command, place):
+    """The words of a printed command, with folders that are there."""
+    [model] = {path.parent.parent for path in (place / "results").glob(f"*/*/*/{PLAN}")}
+    files = {
+        f"{SOMEWHERE}/checkpoint.pt": model / "Trial-1" / "checkpoint.pt",
+        f"{SOMEWHERE}/hyperparameters.json": model / "Trial-1" / "hyperparameters.json",
+        f"{SOMEWHERE}/Trial-1": model / "Trial-1",
+        f"{SOMEWHERE}/Trial-2": model / "Trial-2",
+        f"{SOMEWHERE}/Runs-1": model / "Runs-1",
+        "results/ep_disc_1hidden_mnist": model,
+    }
+    words = [str(files.get(word, word)) for word in shlex.split(command) if "..." not in word[-4:]]
+    return [word for word in words if word != "[FOLDER"]
+
+
+def run_once(words):
+    """Run a command; of many runs the list of them, and the first one."""
+    if accepted([*words, "--dry-run"]) and is_many(parse([*words, "--dry-run"])):
+        text = commands.call(*words, "--dry-run")
+        first = text.splitlines()[0]
+        assert first.startswith("python main.py ")
+        words = cut_down(shlex.split(first)[2:])
+    commands.call(*words)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TOLD_BY_ITSELF])
+def test_printed_commands_run(command, place, monkeypatch):
+    monkeypatch.chdir(place)
+    words = filled_in(command, place)
+    if {"--help", "--list-presets"} & set(words):
+        assert test_docs.status_of(words) == 0
+    elif "--resume" in words and "Runs-1" not in command:
+        commands.call(*words, "--epochs", 2)
+    else:
+        run_once(cut_down(words) if command not in PLACEHOLDERS else words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_printed_figures_are_drawn(page, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(plotFunctions, "save", lambda figure, folder, name: [Path(name)])
+    for block in blocks(page, "bash"):
+        for line in re.findall(r"^python plotFunctions\.py ([^#\n]*)", block, re.M):
+            if "Runs-1" not in line:  # which holds no finished run here
+                assert plotFunctions.main(filled_in(line, place)) == 0
+                assert "compared" in capsys.readouterr().out
+
+
+PYTHON = [
+    pytest.param(block, id=f"{page.stem}-{k}")
+    for page in PAGES
+    if page.stem != "add-a-system"  # a test of its own builds what it prints
+    for k, block in enumerate(blocks(page, "python"))
+]
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_printed_python_runs(block, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    exec(re.sub(r"\bT=\d+", "T=9", block), {})
+    assert capsys.readouterr().out
