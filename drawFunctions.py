@@ -544,7 +544,7 @@ def draw_mismatch(figure, arrays: Arrays) -> None:
         for x, value in enumerate(mean):
             axes.text(x + 0.05, value, f"{value:.2g}", ha="left", va="bottom", fontsize=8)
         axes.set_title(title)
-        axes.set_ylabel("relative RMSE")
+        axes.set_ylabel("relative RMSE" if kind == "S" else "")
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)

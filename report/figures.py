@@ -121,12 +121,15 @@ def make_room(figure) -> None:
         figure.set_figheight(height)
         figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, 1), ncols=columns,
                       frameon=False, fontsize=8, borderaxespad=0.1)  # fmt: skip
+    rows = 1
     for axes in figure.axes:  # a letter is 0.6 of its size
         size = axes.yaxis.label.get_size()
-        room = int((height - top - 0.5) * 120 / size)
-        axes.set_ylabel("\n".join(textwrap.wrap(axes.get_ylabel(), room)))
+        lines = textwrap.wrap(axes.get_ylabel(), int((height - top - 0.5) * 120 / size))
+        axes.set_ylabel("\n".join(lines))
+        rows = max(rows, len(lines))
     twin = len(figure.axes) > 1 and figure.axes[-1].yaxis.get_label_position() == "right"
-    left, bottom, right = (0.88, 0.5, 0.6 if twin else 0.12) if first.axison else (0.1, 0.1, 0.1)
+    left, right = 0.75 + 0.17 * rows, 0.6 if twin else 0.12
+    left, bottom, right = (left, 0.5, right) if first.axison else (0.1, 0.1, 0.1)
     figure.subplots_adjust(
         left / width, bottom / height, 1 - right / width, 1 - top / height, wspace=0.3
     )
