@@ -24,7 +24,7 @@ from tqdm import tqdm
 from datasets import Dataset, Split
 from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
-from networks.base import Lesson, Schedule, Tensors, is_of_search
+from networks.base import Lesson, Schedule, Tensors, is_of_search, other_sign
 from parallel import WORST, Team
 from runFolder import RunFolder, createHyperparameterfile, createPath
 from stopping import NEVER, StopRequest
@@ -583,7 +583,7 @@ class Epoch(NamedTuple):
         particles = self.particles[0]
         torch.manual_seed(draw)
         if schedule.random_sign and draw % 2:
-            schedule = dataclasses.replace(schedule, beta=-schedule.beta)
+            schedule = dataclasses.replace(schedule, beta=other_sign(self.net, schedule))
         team, size = self.net.team, schedule.batch_size
         span = team.stored_span(k, size)
         start = particles.start(span) if schedule.persistent else None

@@ -345,6 +345,17 @@ def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) ->
     )
 
 
+def other_sign(net, schedule: Schedule) -> float:
+    """The nudge of the other sign: -beta; by sweeps one that moves the output as far, away.
+
+    A pull p = `nudge_gain` beta takes an output p / (1 + p) of its way to the target, so that -p
+    would throw it much further, and from p = 1 on to the bounds.
+    """
+    swept = schedule.solver == "relax" and (schedule.nudged or net.relaxing.nudged) == "relax"
+    pull = net.nudge_gain * schedule.beta
+    return -schedule.beta / (1 + 2 * pull) if swept and pull > -0.5 else -schedule.beta
+
+
 class Rule(NamedTuple):
     """How a batch is taught and tested: both take (net, data, target, schedule, start)."""
 

@@ -1,5 +1,6 @@
 """Solvers: sweeps find the rest that steps end in, alone or in company, and EP learns from it."""
 
+import dataclasses
 import re
 from types import SimpleNamespace
 
@@ -10,11 +11,11 @@ import torch
 
 import solvers
 from netClasses import EPcont, EPdisc, toyEPcont
-from networks.base import BPTT, EP, Schedule, bptt_gradients, rest
+from networks.base import BPTT, EP, Schedule, bptt_gradients, other_sign, rest
 from networks.conv import convEP
 from networks.directed import DEEP, AsymmetricEP, learn_by_directed
 from networks.smallWorld import SmallWorldEP, wire_up
-from solvers import Relaxing, Search, Solution, relax, step
+from solvers import Relaxing, Search, Solution, nudged_output, relax, step
 
 FINE = Search(500, 1e-12, least=12)
 SIZES = {"1h": [4, 9, 12], "2h": [4, 9, 8, 12], "3h": [4, 9, 8, 7, 12], "0h": [4, 12]}
@@ -522,3 +523,23 @@ def test_an_epoch_says_how_long_it_took_to_rest_and_how_near_it_came(tmp_path, c
     assert "sweeps" not in capsys.readouterr().out
     commands.call("--action", "report", tmp_path / "stepped")
     assert "Sweeps" not in (tmp_path / "stepped" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["EPdisc 2h tanh", "EPcont 1h sigm clamp "])
+@torch.no_grad()
+def test_by_sweeps_a_nudge_of_the_other_sign_takes_the_output_as_far_away(name):
+    """Of what it receives, held where it is: EP's own estimate then leans to neither side."""
+    net = built(name)
+    pulls = [net.nudge_gain * beta for beta in (1.0, other_sign(net, plan_of_sweeps(1.0)))]
+    received, target = torch.full((1, 1), 0.4), torch.full((1, 1), 0.7)
+    ahead, back = (nudged_output(received, target, pull, False) for pull in pulls)
+    assert torch.allclose(ahead - received, received - back)
+    again = other_sign(net, plan_of_sweeps(pulls[1] / net.nudge_gain))
+    assert again == pytest.approx(1.0)
+    assert other_sign(net, plan_of_sweeps(-0.5)) == 0.5  # no pull goes as far the other way
+    assert other_sign(net, dataclasses.replace(plan_of_sweeps(1.0), nudged="step")) == -1.0
+    assert other_sign(net, Schedule(4, 2, 1.0, [0.1])) == -1.0
+
+
+def plan_of_sweeps(beta):
+    return Schedule(4, 2, beta, [0.1], solver="relax", nudged="relax")
