@@ -382,7 +382,7 @@ def check_nudge(args: Settings, typed: set[str]) -> None:
         )
     lowest = args.beta if args.beta_sign == "fixed" else -abs(args.beta)
     relaxed = args.solver == "relax" and args.nudge == "finite" and "EP" in methods_of(args)
-    if relaxed and args.system.free_output and lowest <= -1:
+    if relaxed and args.system.free_output and args.loss == "squared" and lowest <= -1:
         raise UserError(
             f"--beta {args.beta:g}: a nudge of {lowest:g} drives the output of a "
             f"{args.system.name} network away for ever, there is no equilibrium to relax to: "

@@ -93,8 +93,8 @@ def backward_process(
         target: (batch, n_out).
     Yields:
         For t = 0 ... K-1: dL/ds(T-t) per layer (batch, ...), and a function that returns dL/dW
-        through the last t + 1 steps per weight. L is what the nudge descends: half the squared
-        error summed over the outputs (times `nudge_gain`), mean over the batch.
+        through the last t + 1 steps per weight. L is what the nudge descends, the network's `loss`
+        (times `nudge_gain`), mean over the batch.
     """
     with torch.enable_grad():
         constants = net.constants(data)
@@ -106,10 +106,15 @@ def backward_process(
 
     def weight_gradients() -> Tensors:
         # a weight that is a constant itself gets the very tensor of its total, which grows on
-        return [g.clone() for g in pull_back(roots, list(net.weights), totals, retain_graph=True)]
+        found = pull_back(roots, list(net.weights), totals, retain_graph=True)
+        return [g - direct[i] if i < len(direct) else g.clone() for i, g in enumerate(found)]
 
-    grad_s = [torch.zeros_like(v) for v in trajectory[-1]]
-    grad_s[0] = net.nudge_gain * (trajectory[-1][0] - target) / len(target)
+    last = trajectory[-1]
+    grad_s = [torch.zeros_like(v) for v in last]
+    with torch.no_grad():
+        pull = net.nudge_gain * net.loss.pull(net, last, target)
+        grad_s[0] = (-pull / len(target)).view(last[0].shape)
+        direct = [w for w, _ in net.loss.direct(net, last, target)]
     for state in reversed(trajectory[:-1]):
         s = [v.detach().requires_grad_() for v in state]
         with torch.enable_grad():
@@ -137,6 +142,7 @@ def forward_process(
     """
     with torch.no_grad():
         drive = net.drive(data)
+        direct = net.loss.direct(net, s_free, target)
     s = s_free
     for t in range(K):
         with torch.no_grad():
@@ -147,7 +153,8 @@ def forward_process(
 
         def updates(s=s) -> Tensors:
             with torch.no_grad():
-                return [-w for w, _ in net.computeGradients(drive, s_free, s, beta)]
+                found = net.computeGradients(drive, s_free, s, beta, direct)
+                return [-w for w, _ in found]
 
         yield rates, updates
 

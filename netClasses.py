@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from networks.base import BPTT, EP, Network, Pairs, Tensors
+from networks.losses import LOSSES
 from solvers import Beta, Relaxing, nudged_output, pulls
 
 
@@ -71,6 +72,12 @@ ACTIVATIONS = {
         shape=lambda v: v.clamp(0.0, 1.0),
         times_slope=lambda signal, v, rho: signal * (v == rho),
     ),
+    # min(max(v / 2, 0), 1), slope 1/2 on the closed interval [0, 2]
+    "hardsigm2": Activation(
+        shape=lambda v: v.clamp(0.0, 1.0),
+        times_slope=lambda signal, v, rho: signal * (0.5 * v == rho),
+        gain=0.5,
+    ),
 }
 
 
@@ -81,14 +88,15 @@ class EquilibriumNetwork(Network):
     to start from), `goals` and `move`, or `stepper` and `velocity` (one step), and `add_contrast`
     (the local rule). `synapses` holds its parameters as (weight, bias) pairs and `synapse_names`
     their names, one learning rate each. To be relaxed it gives `settled_layer`, and, where the
-    plain ones do not serve, `blocks`, `movable`, `seen`, `finished`, `cut` and `bounded`.
+    plain ones do not serve, `blocks`, `sample_shape`, `movable`, `seen`, `finished`, `cut` and
+    `bounded`.
     """
 
     synapse_names: list[str]
     layer_names: list[str]
     reach: list[int]  # per layer, steps before a nudge of the output can show in it
     dt: float
-    nudge_gain = 1.0  # the nudge descends so many times half the squared error
+    nudge_gain = 1.0  # the nudge descends so many times the loss
     rules = {"EP": EP, "BPTT": BPTT}
     relaxing = Relaxing()  # how it is relaxed unless told otherwise
     restless = ""  # why it cannot be relaxed, if it cannot
@@ -137,8 +145,14 @@ class EquilibriumNetwork(Network):
         raise NotImplementedError
 
     def nudge(self, s: Tensors, target: torch.Tensor | None, beta: Beta) -> torch.Tensor | None:
-        """What the target adds to ds_0/dt: beta (y - s_0), (batch, n_out)."""
-        return beta * (target - s[0]) if pulls(beta) else None
+        """What the target adds to ds_0/dt: beta times the pull of the loss, (batch, units)."""
+        return beta * self.loss.pull(self, s, target) if pulls(beta) else None
+
+    def pushed(
+        self, drive: NamedTuple, s: Tensors, target: torch.Tensor | None, beta: Beta
+    ) -> NamedTuple:
+        """The drive with the nudge in it, of networks whose layer 0 receives it as an input."""
+        return drive
 
     def move(self, s: Tensors, goals: Tensors, nudge: torch.Tensor | None) -> Tensors:
         """Take one Euler step of `dt`, within the bounds of the states."""
@@ -153,7 +167,8 @@ class EquilibriumNetwork(Network):
         beta: Beta = 0.0,
     ) -> Tensors:
         """ds/dt in the step that led from `before` to `after`, per layer."""
-        goals, nudge = self.goals(drive, before), self.nudge(before, target, beta)
+        goals = self.goals(self.pushed(drive, before, target, beta), before)
+        nudge = self.nudge(before, target, beta)
         rates = [goal - v for goal, v in zip(goals, before, strict=True)]
         if nudge is not None:
             rates[0] = rates[0] + nudge
@@ -167,7 +182,8 @@ class EquilibriumNetwork(Network):
         beta: Beta = 0.0,
     ) -> Tensors:
         """Run the dynamics for one step; the state that came in is left as it was."""
-        return self.move(s, self.goals(drive, s), self.nudge(s, target, beta))
+        goals = self.goals(self.pushed(drive, s, target, beta), s)
+        return self.move(s, goals, self.nudge(s, target, beta))
 
     def add_contrast(
         self,
@@ -232,6 +248,10 @@ class EquilibriumNetwork(Network):
         """
         backwards = list(reversed(range(len(self.layer_names))))
         return [block for block in (backwards[::2], backwards[1::2]) if block]
+
+    def sample_shape(self, s: Tensors) -> torch.Size:
+        """Of what there is one of for each sample."""
+        return s[0].shape[:-1]
 
     def movable(self, s: Tensors) -> Tensors:
         """A copy of the state whose layers are changed in place."""
@@ -300,9 +320,12 @@ class EquilibriumNetwork(Network):
         s_free: Tensors,
         s_nudged: Tensors,
         beta: float,
+        direct: Pairs = (),
     ) -> Pairs:
         """EP's update of every parameter: an ascent direction, mean over the batch.
 
+        Args:
+            direct: what the loss asks of the first pairs whatever the nudge does, added to them.
         Returns:
             (weight, bias) pairs shaped as `synapses`:
             1 / (beta batch) * [dPhi/dtheta (nudged) - dPhi/dtheta (free)].
@@ -311,6 +334,9 @@ class EquilibriumNetwork(Network):
         pairs = [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in self.synapses]
         scale = 1.0 / (beta * len(s_free[0]))
         self.add_contrast(pairs, drive, s_free, s_nudged, [scale] * len(pairs))
+        for pair, more in zip(pairs, direct, strict=False):
+            for total, v in zip(pair, more, strict=True):
+                total.add_(v)
         return pairs
 
     @torch.no_grad()
@@ -321,17 +347,24 @@ class EquilibriumNetwork(Network):
         s_nudged: Tensors,
         beta: float,
         lr_tab: Sequence[float],
+        direct: Pairs = (),
     ) -> dict[str, torch.Tensor]:
         """`computeGradients` and `updateWeights` in one: products go straight into the weights.
 
+        Args:
+            direct: as for `computeGradients`.
         Returns:
             What a network measures of its own updates, by name; most measure nothing.
         """
         if not self.team.alone or self.optimizer is not None:
-            self.updateWeights(self.computeGradients(drive, s_free, s_nudged, beta), lr_tab)
+            update = self.computeGradients(drive, s_free, s_nudged, beta, direct)
+            self.updateWeights(update, lr_tab)
             return {}
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
         self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
+        for pair, more, lr in zip(self.synapses, direct, lr_tab, strict=False):
+            for parameter, v in zip(pair, more, strict=True):
+                parameter.add_(v, alpha=lr)
         return {}
 
     # What `audit` asks for ------------------------------------------------------------------
@@ -385,33 +418,53 @@ class LayeredNetwork(EquilibriumNetwork):
 
     Args:
         size_tab: units per layer from the output backwards; the last entry is the data.
-        activation: "sigm", "hardsigm" or "tanh".
+        activation: a key of `ACTIVATIONS`.
         dt: Euler step of the dynamics.
         seed: of the initial weights.
+        loss: a key of `LOSSES`; with "cross-entropy" the output is no layer of the state.
     Raises:
-        ValueError: fewer than two layers, or a layer without units.
+        ValueError: fewer than two layers (three with a read-out), or a layer without units.
     """
 
+    fewest = 2  # layers that there must be, the data included
+
     def __init__(
-        self, size_tab: Sequence[int], activation: str = "sigm", dt: float = 1.0, seed: int = 0
+        self,
+        size_tab: Sequence[int],
+        activation: str = "sigm",
+        dt: float = 1.0,
+        seed: int = 0,
+        loss: str = "squared",
     ) -> None:
         super().__init__()
-        if len(size_tab) < 2 or min(size_tab) < 1:
+        self.loss = LOSSES[loss]
+        n_read = int(self.loss.reads_out)  # pairs of synapses that are the read-out's
+        if len(size_tab) < self.fewest + n_read or min(size_tab) < 1:
+            number, what = ("three", " with a read-out") if n_read else ("two", "")
             raise ValueError(
-                f"size_tab {list(size_tab)} must list at least two positive layer sizes"
+                f"size_tab {list(size_tab)} must list at least {number} positive layer sizes{what}"
             )
-        self.size_tab = list(size_tab)
+        n_out, size_tab = size_tab[0], list(size_tab[n_read:])
+        self.size_tab = size_tab  # of the state and the data
         self.n_layers = len(size_tab) - 1  # the data are not a layer of the state
         self.rho = ACTIVATIONS[activation]
         self.dt = dt
         self.links = self.connections()
         self.gains = self.layer_gains()
         generator = torch.Generator().manual_seed(seed)
+        if n_read:
+            self.add_synapses((n_out, size_tab[0]), generator)
         for i, j in self.links:
             self.add_synapses((size_tab[i], size_tab[j]), generator)
-        self.synapse_names = [f"W{i}{'x' if j == self.n_layers else j}" for i, j in self.links]
+        self.n_read, self.synapse_names = n_read, ["Wout"] * n_read
+        self.synapse_names += [f"W{i}{'x' if j == self.n_layers else j}" for i, j in self.links]
         self.layer_names = [f"s{i}" for i in range(self.n_layers)]
         self.reach = list(range(self.n_layers))
+
+    @property
+    def joining(self) -> Pairs:
+        """The synapses between layers: all but the read-out's."""
+        return self.synapses[self.n_read :]
 
     def connections(self) -> list[tuple[int, int]]:
         """Pairs (i, j): layer i receives from layer j by W_ij and sends back by its transpose."""
@@ -428,10 +481,11 @@ class LayeredNetwork(EquilibriumNetwork):
     def constants(self, data: torch.Tensor) -> Tensors:
         x = self.signal(data.flatten(1))
         inputs: Tensors = [torch.zeros_like(self.biases[0][:1])] * self.n_layers
-        for (i, j), (w, b) in zip(self.links, self.synapses, strict=True):
+        for (i, j), (w, b) in zip(self.links, self.joining, strict=True):
             inputs[i] = inputs[i] + (b if j < self.n_layers else torch.addmm(b, x, w.t()))
         inputs = [self.scale_input(v, gain) for v, gain in zip(inputs, self.gains, strict=True)]
-        inner = [w for (_, j), w in zip(self.links, self.weights, strict=True) if j < self.n_layers]
+        joined = zip(self.links, self.joining, strict=True)
+        inner = [w for (_, j), (w, _) in joined if j < self.n_layers]
         return [x, *inputs, *inner]
 
     def scale_input(self, v: torch.Tensor, gain: float) -> torch.Tensor:
@@ -482,6 +536,7 @@ class LayeredNetwork(EquilibriumNetwork):
     def add_contrast(self, pairs, drive, s_free, s_nudged, scales):
         free = [self.signal(v) for v in s_free]
         nudged = [self.signal(v) for v in s_nudged]
+        pairs, scales = pairs[self.n_read :], scales[self.n_read :]
         for (i, j), (w, b), scale in zip(self.links, pairs, scales, strict=True):
             # n_i n_j - f_i f_j as (n_i - f_i) n_j + f_i (n_j - f_j): 0 where nothing has changed
             change = nudged[i] - free[i]
@@ -503,6 +558,7 @@ class EPcont(LayeredNetwork):
     Args:
         clamp: keep every state in [0, 1] after each step.
         exact_output: put rho' at the output layer too, which makes the dynamics a gradient flow.
+            With a read-out layer 0 is a hidden layer, and has it in any case.
     """
 
     def __init__(
@@ -513,10 +569,12 @@ class EPcont(LayeredNetwork):
         clamp: bool = True,
         exact_output: bool = False,
         seed: int = 0,
+        loss: str = "squared",
     ) -> None:
         self.clamp = clamp
-        self.sloped = [exact_output] + [True] * (len(size_tab) - 2)
-        super().__init__(size_tab, activation, dt, seed)
+        read = LOSSES[loss].reads_out
+        self.sloped = [exact_output or read] + [True] * (len(size_tab) - 2 - read)
+        super().__init__(size_tab, activation, dt, seed, loss)
 
     def layer_gains(self) -> list[float]:
         return [self.rho.gain if sloped else 1.0 for sloped in self.sloped]
@@ -549,7 +607,7 @@ class EPcont(LayeredNetwork):
         return [f * ((v > 0) & (v < 1)) for f, v in zip(rates, after, strict=True)]
 
     def floor(self, s, target):
-        straight = self.rho.bend is None and self.clamp
+        straight = self.rho.bend is None and self.rho.gain == 1.0 and self.clamp
         return "" if self.sloped[0] or straight else "the output layer leaves out rho'"
 
     @property
@@ -567,6 +625,8 @@ class EPcont(LayeredNetwork):
 
     def settled_layer(self, drive, s, seen, i, target, beta):
         received = self.received(drive, seen, i)  # (batch, n_i)
+        if i == 0 and self.loss.reads_out and pulls(beta):
+            return self.read_layer(received, s[i], seen[i], target, beta)
         pull = beta if i == 0 else 0.0
         if not self.sloped[i]:
             return nudged_output(received, target, pull, self.clamp)
@@ -583,14 +643,35 @@ class EPcont(LayeredNetwork):
         if self.rho.bend is None:
             return nudged_output(received, target, pull, True)
         force = self.rho.times_slope(received, v, rho)
-        straight = torch.as_tensor(1 + pull, dtype=force.dtype, device=force.device)
-        slope = torch.addcmul(straight, force, self.rho.bend(rho), value=-1.0)
-        least = received.abs().mul_(self.rho.sharp / (2 * self.rho.gain)).add_((1 + pull) / 2)
-        slope = torch.maximum(slope, least).clamp_(min=LEAST_SLOPE)
+        slope = self.steepness(received, force, rho, pull)
         step = force.sub_(v)
         if pulls(pull):
             step.add_((target - v).mul_(pull))
         return step.div_(slope).add_(v)
+
+    def steepness(self, received, force, rho, pull):
+        """F' of `newton_step`, or its least divisor."""
+        straight = torch.as_tensor(1 + pull, dtype=force.dtype, device=force.device)
+        slope = torch.addcmul(straight, force, self.rho.bend(rho), value=-1.0)
+        least = received.abs().mul_(self.rho.sharp / (2 * self.rho.gain)).add_((1 + pull) / 2)
+        return torch.maximum(slope, least).clamp_(min=LEAST_SLOPE)
+
+    def read_layer(self, received, v, rho, target, beta):
+        """Where layer 0 rests under the pull of a read-out, which couples its units, or nearer."""
+        answer = self.loss.output(self, [v])
+        pull = beta * ((target - answer) @ self.weights[0])
+        bounded = self.clamp or self.rho.bend is None
+        if self.rho.bend is None:  # rho is straight within the bounds
+            goal, slope = received + pull, torch.ones_like(v)
+        else:
+            force = self.rho.times_slope(received, v, rho)
+            slope = 1 / self.steepness(received, force, rho, 0.0)
+            goal = v + slope * (force + pull - v)
+        gap = (goal.clamp(0.0, 1.0) if bounded else goal) - v
+        if bounded:  # a unit that the bounds hold does not follow the pull
+            slope = slope * ((goal > 0) & (goal < 1))
+        goal = goal - slope * self.loss.held_back(self, answer, gap, slope, beta)
+        return goal.clamp_(0.0, 1.0) if bounded else goal
 
 
 class toyEPcont(EPcont):
@@ -621,6 +702,7 @@ class EPdisc(LayeredNetwork):
 
     s_i <- s_i + dt [-s_i + rho(W_i s_i+1 + b_i + W_i-1^T s_i-1)], plus dt beta (y - s_0) at the
     output. The paper's map is dt = 1; the published program takes 0.2 unless told otherwise.
+    With a read-out layer 0 is a hidden layer, and its nudge a part of what it receives, inside rho.
     """
 
     def signal(self, v: torch.Tensor) -> torch.Tensor:
@@ -638,14 +720,46 @@ class EPdisc(LayeredNetwork):
         return goals if nudge is None else [goals[0] + nudge, *goals[1:]]
 
     def floor(self, s, target):
-        """Where rho is straight its slope is 1, and 0 at a bound, which a nudge can leave."""
-        if self.rho.bend is not None:
+        """Where rho is straight its slope is 1, and 0 at a bound, which a nudge can leave.
+
+        A read-out's nudge passes through rho, and leaves nothing out.
+        """
+        if self.loss.reads_out:
+            return ""
+        if self.rho.bend is not None or self.rho.gain != 1.0:
             return "the prototypical setting leaves out rho'"
         held = ((s[0] == 0) | (s[0] == 1)) & (s[0] != target)
         return (
             "an output rests at a bound of rho, off which the nudge moves it" if held.any() else ""
         )
 
+    def nudge(self, s, target, beta):
+        return None if self.loss.reads_out else super().nudge(s, target, beta)
+
+    def pushed(self, drive, s, target, beta):
+        if not (self.loss.reads_out and pulls(beta)):
+            return drive
+        push = beta * self.loss.pull(self, s, target)
+        first = torch.add(drive.inputs[0], push, alpha=self.rho.gain)
+        return drive._replace(inputs=[first, *drive.inputs[1:]])
+
     def settled_layer(self, drive, s, seen, i, target, beta):
-        goal = self.rho.shape(self.received(drive, seen, i))  # (batch, n_i)
-        return goal if i else nudged_output(goal, target, beta, False)
+        return self.settled(self.received(drive, seen, i), s, i, target, beta)
+
+    def settled(self, received, s, i, target, beta):
+        """Where layer i rests, from what it receives times the gain, (batch, n_i).
+
+        The pull of a read-out couples the units of layer 0: it is followed to first order.
+        """
+        goal = self.rho.shape(received)
+        if i or not pulls(beta):
+            return goal
+        if not self.loss.reads_out:
+            return nudged_output(goal, target, beta, False)
+        v, gain = s[0].flatten(1), self.rho.gain
+        answer = self.loss.output(self, s)
+        nudged = received.flatten(1).add(beta * ((target - answer) @ self.weights[0]), alpha=gain)
+        goal = self.rho.shape(nudged)
+        slope = self.rho.times_slope(torch.full_like(goal, gain), nudged / gain, goal)
+        held_back = self.loss.held_back(self, answer, goal - v, slope, beta)
+        return self.rho.shape(nudged.sub_(held_back, alpha=gain)).view(s[0].shape)

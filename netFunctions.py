@@ -99,7 +99,7 @@ class Evaluation(NamedTuple):
     """What `evaluate` measures on a split."""
 
     error: float  # % of wrong answers; in regression half the squared error, mean per sample
-    loss: float  # half the squared error, mean per sample
+    loss: float  # half the squared error, or the cross-entropy, mean per sample
     silent: int  # output units that are not above 0 for any sample
     # Of equilibrium networks: residual, the largest change of any unit in one more step (0 at
     # equilibrium), and oscillating, % of samples whose free phase ends in an oscillation.
@@ -136,18 +136,20 @@ def evaluate(
             particles.keep(span, lesson.state, team.n_stored(len(split), size))
         top = lesson.output.flatten(0, -2).amax(0)
         highest = top if highest is None else torch.maximum(highest, top)
-        sums.append(torch.stack(errors_of(split, lesson.output, target)))
+        sums.append(torch.stack(errors_of(split, net, lesson.output, target)))
         measured.append((len(data) / len(split), lesson.measures))
     error, loss = (team.total(torch.stack(sums).sum(0)) / len(split)).tolist()
     silent = int((team.highest(highest) <= 0).sum())
     return Evaluation(error, loss, silent, combined(measured, team))
 
 
-def errors_of(split: Split, output: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Error and half the squared error, summed over the batch; mean over networks that go on."""
+def errors_of(
+    split: Split, net: torch.nn.Module, output: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Error and loss, summed over the batch; mean over networks that go on."""
     wrong = split.mistakes(output, target).double()  # ([networks,] batch)
-    squares = (output - target).square().sum(-1).double() / 2
-    return wrong.sum(-1).nanmean(), squares.sum(-1).nanmean()
+    losses = net.loss.of(output, target).double()
+    return wrong.sum(-1).nanmean(), losses.sum(-1).nanmean()
 
 
 def combined(measured: list[tuple[float, dict[str, torch.Tensor]]], team: Team) -> dict[str, Any]:
@@ -533,7 +535,7 @@ class Epoch(NamedTuple):
                 lesson = self.teach(k, x, target, int(draws[k]))
             except Stopped as stopped:  # in a phase, before it has changed anything
                 self.halt(progress, record, k, started, stopped.signal_number)
-            error, loss = errors_of(train, lesson.output, target)
+            error, loss = errors_of(train, self.net, lesson.output, target)
             values, signal_number = self.net.team.pool(
                 {"error": error, "loss": loss}, lesson.measures, stop.signal_number
             )

@@ -232,7 +232,7 @@ class Sweeps:
             first = next(k for k, block in enumerate(blocks) if 0 in block)
             blocks = blocks[first:] + blocks[:first]
         self.order = [i for block in blocks for i in block]
-        shape = s[0].shape[:-1]  # one entry per sample
+        shape = net.sample_shape(s)  # one entry per sample
         self.weight = s[0].new_ones(shape)  # omega, and 0 for a sample at rest
         self.sweeps = s[0].new_zeros(shape)
         self.residual = s[0].new_zeros(shape)
@@ -304,8 +304,8 @@ class Sweeps:
 class Flat:
     """Layers as one tensor (samples..., units), and back."""
 
-    def __init__(self, like: Sequence[torch.Tensor]) -> None:
-        self.shapes, self.n_axes = [v.shape for v in like], like[0].dim() - 1
+    def __init__(self, like: Sequence[torch.Tensor], n_axes: int) -> None:
+        self.shapes, self.n_axes = [v.shape for v in like], n_axes  # of the samples
         self.sizes = [math.prod(shape[self.n_axes :]) for shape in self.shapes]
 
     def join(self, layers: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -318,7 +318,11 @@ class Flat:
 
 @torch.no_grad()
 def krylov(
-    sweep: Callable, force: Sequence[torch.Tensor], tol: float, limit: int = MOST_PRODUCTS
+    sweep: Callable,
+    force: Sequence[torch.Tensor],
+    tol: float,
+    limit: int = MOST_PRODUCTS,
+    n_axes: int = 1,
 ) -> Solution:
     """Solve x = sweep(x, force), linear in both, for each sample, by the products of sweeps alone.
 
@@ -328,13 +332,14 @@ def krylov(
     the first stays as it is, whatever the others do.
 
     Args:
-        sweep: takes and returns layers, each (samples..., units...). force: such layers.
+        sweep: takes and returns layers, each (samples..., units...). force: such layers, whose
+            first n_axes axes count samples.
     Returns:
         x, and for each sample the directions it took, and |x - sweep(x, force)| beside that of
         x = 0.
     Source: Young & Jea 1980 (Orthodir).
     """
-    flat = Flat(force)
+    flat = Flat(force, n_axes)
     none = [torch.zeros_like(v) for v in force]
     tiny = torch.finfo(force[0].dtype).tiny
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from networks.losses import LOSSES, Squared
 from networks.optimisers import Optimizer, make_optimizer
 from parallel import ALONE, WORST, Team
 from solvers import SOLVERS, Beta, Search, Solution, check_pull, krylov, largest_change
@@ -135,7 +136,8 @@ def nudged_phase(
         least, most = (n, n) if n else net.relaxing.nudged_sweeps
         sweeps = Search(most, schedule.tol or None, schedule.omega or None, least)
         search = sweeps if solver == "relax" else Search(schedule.Kmax)
-    if solver == "relax" and isinstance(beta, torch.Tensor) and not net.bounded:
+    free = not (net.bounded or net.loss.reads_out)  # the output, of bounds
+    if solver == "relax" and isinstance(beta, torch.Tensor) and free:
         check_pull(-abs(schedule.beta))
     return SOLVERS[solver](net, drive, s, search, target, beta)
 
@@ -179,18 +181,19 @@ def learn_by_ep(net, data, target, schedule: Schedule, start: Tensors | None = N
     drive = net.drive(data)
     free = free_phase(net, drive, start or net.initHidden(drive), schedule)
     s, rates = free.state, schedule.lr_tab
+    output, direct = net.output(s), net.loss.direct(net, s, target)
     if schedule.nudge == "linear":
         gradients, nudged = gradients_at_rest(net, data, target, s, schedule.tol)
         measures = net.learn_from([(-w, -b) for w, b in gradients], s, rates)
     elif schedule.both_signs:
         nudged, *pair = both_phases(net, drive, s, schedule, target)
-        update = net.computeGradients(drive, *net.ends(s, *pair), 2 * abs(schedule.beta))
+        update = net.computeGradients(drive, *net.ends(s, *pair), 2 * abs(schedule.beta), direct)
         measures = net.learn_from(update, s, rates)
     else:
         nudged = nudged_phase(net, drive, s, schedule, target)
-        measures = net.learn(drive, s, nudged.state, schedule.beta, rates)
+        measures = net.learn(drive, s, nudged.state, schedule.beta, rates, direct)
     measures |= measures_of_search(free=free, nudged=nudged)
-    return Lesson(s[0], s, measures)
+    return Lesson(output, s, measures)
 
 
 def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
@@ -200,8 +203,10 @@ def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None =
         drive = net.drive(data)
         free = free_phase(net, drive, start or net.initHidden(drive), plan, fewer=plan.Kmax)
     s, gradients = gradients_through(net, data, target, free.state, plan.Kmax)
+    with torch.no_grad():
+        output = net.output(s)
     net.updateWeights(gradients, [-lr for lr in plan.lr_tab])
-    return Lesson(s[0], s, measures_of_search(free=free))
+    return Lesson(output, s, measures_of_search(free=free))
 
 
 def bptt_gradients(
@@ -218,8 +223,7 @@ def bptt_gradients(
         data: (batch, ...). target: (batch, n_out). start: the first state, zero unless given.
     Returns:
         The last state, and dL/dtheta as (weight, bias) pairs shaped as `net.synapses`; L is what
-        the nudge descends: half the squared error summed over the outputs (times `nudge_gain`),
-        mean over the batch.
+        the nudge descends, the network's `loss` (times `nudge_gain`), mean over the batch.
     """
     with torch.no_grad():
         drive = net.drive(data)
@@ -236,13 +240,8 @@ def gradients_through(
         for _ in range(K):
             net.stopping.grant()
             s = net.stepper(drive, s)
-        loss = loss_of(net, s, target)
+        loss = net.loss.cost(net, s, target)
     return [v.detach() for v in s], parameter_gradients(net, [loss], [None])
-
-
-def loss_of(net, s: Tensors, target: torch.Tensor) -> torch.Tensor:
-    """What the nudge descends, mean over the batch; summed over networks that are many."""
-    return net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
 
 
 def parameter_gradients(net: nn.Module, outputs, grad_outputs) -> Pairs:
@@ -285,7 +284,7 @@ def gradients_at_rest(
     with torch.enable_grad():
         leaves = [v.detach().requires_grad_() for v in s]
         after = list(net.stepper(net.drive(data), leaves))
-        loss = loss_of(net, leaves, target)
+        loss = net.loss.cost(net, leaves, target)
     force = pull_back([loss], leaves, [None], retain_graph=True)
     sweep = adjoint_sweep(net.separate, leaves, after)
 
@@ -293,7 +292,8 @@ def gradients_at_rest(
         net.stopping.grant()
         return sweep(adjoint, force)
 
-    found = krylov(watched, force, tol or LINEAR_TOL)
+    n_axes = len(net.sample_shape(s))
+    found = krylov(watched, force, tol or LINEAR_TOL, n_axes=n_axes)
     return parameter_gradients(net, [*after, loss], [*found.state, None]), found
 
 
@@ -336,12 +336,14 @@ def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) ->
     s = found.state
     if schedule.solver != "step":
         measures = {"residual": found.residual.amax(), "sweeps": found.sweeps.mean()}
-        return Lesson(s[0], s, measures)
+        return Lesson(net.output(s), s, measures)
     once = net(drive, s, 1)
     moved, back = largest_change(s, once), largest_change(s, net(drive, once, 1))
     oscillating = (moved > OSCILLATES) & (back < moved / 4)
     return Lesson(
-        s[0], s, {"residual": moved.amax(), "oscillating": 100 * oscillating.double().mean()}
+        net.output(s),
+        s,
+        {"residual": moved.amax(), "oscillating": 100 * oscillating.double().mean()},
     )
 
 
@@ -374,6 +376,11 @@ class Network(nn.Module):
     team: Team = ALONE  # the processes that teach it
     stopping: StopRequest = NEVER  # looked at between the steps of a phase
     optimizer: Optimizer | None = None  # what updates go through; None: they are added as they are
+    loss: Squared = LOSSES["squared"]
+
+    def output(self, s: Tensors) -> torch.Tensor:
+        """What the network answers in a state, (batch, n_out)."""
+        return self.loss.output(self, s)
 
     def use_optimizer(self, schedule: Schedule) -> None:
         """Let updates go through a fresh optimiser as the schedule says, or straight in."""

@@ -437,7 +437,7 @@ class DirectedNetwork(EquilibriumNetwork):
         weights.addcmul_(of_weights, self.mask, value=scales[0])
         biases.add_(of_biases, alpha=scales[0])
 
-    def computeGradients(self, drive, s_free, s_nudged, beta):
+    def computeGradients(self, drive, s_free, s_nudged, beta, direct=()):
         """The rule's update, 1 / (beta batch) times the sum over samples: an ascent direction.
 
         For DEEP it is equation (2) cumulated over the steps that led to `s_nudged`; the published

@@ -131,9 +131,9 @@ def adjoint_gradient(
 
     def transposed(v: torch.Tensor) -> torch.Tensor:
         """v dG/ds, sample by sample."""
-        return torch.autograd.grad(moved, z, v, retain_graph=True)[0]
+        return torch.autograd.grad(moved, z, v, retain_graph=True, materialize_grads=True)[0]
 
-    loss = loss_of(net, flow.layers(z), target)
+    loss = net.loss.cost(net, flow.layers(z), target)
     (b,) = torch.autograd.grad(loss, z, retain_graph=True)
     size = b.abs().amax(1).clamp(min=torch.finfo(b.dtype).tiny)
     if z.shape[0] * z.shape[1] ** 2 <= DENSE:
@@ -142,15 +142,10 @@ def adjoint_gradient(
         a, way = gmres(lambda v: v - transposed(v), b, SOLVED / 10), "by GMRES"
     errors = (b + transposed(a) - a).abs().amax(1) / size
     errors = errors.nan_to_num(nan=torch.inf)
-    total = loss_of(net, s, target) + (flow(z.detach()) * a).sum()
+    total = net.loss.cost(net, s, target) + (flow(z.detach()) * a).sum()
     parameters = [p for pair in net.synapses for p in pair]
     flat = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
     return list(zip(flat[::2], flat[1::2], strict=True)), errors, way
-
-
-def loss_of(net, s: Tensors, target: torch.Tensor) -> torch.Tensor:
-    """What the nudge descends, mean over the batch."""
-    return net.nudge_gain * (s[0] - target).square().sum() / (2 * len(target))
 
 
 def solve_directly(transposed: Callable, b: torch.Tensor) -> torch.Tensor:

@@ -518,14 +518,15 @@ class SmallWorldEP(EquilibriumNetwork):
             b.add_(own.sum(0), alpha=scale)
 
     @torch.no_grad()
-    def learn(self, drive, s_free, s_nudged, beta, lr_tab):
+    def learn(self, drive, s_free, s_nudged, beta, lr_tab, direct=()):
         """Teach, and measure what the update is like.
 
         Returns:
             correction: (layer pairs,), root mean square of dW between adjacent layers, without the
                 rate. saturated: (2,), how many units of the free state are at 0 and at 1.
         """
-        return self.learn_from(self.computeGradients(drive, s_free, s_nudged, beta), s_free, lr_tab)
+        gradients = self.computeGradients(drive, s_free, s_nudged, beta, direct)
+        return self.learn_from(gradients, s_free, lr_tab)
 
     @torch.no_grad()
     def learn_from(self, gradients, s_free, lr_tab):

@@ -8,10 +8,10 @@ import math
 from typing import Any
 
 from errors import UserError
-from options import Flag, positive_int
+from options import Flag, natural, positive_int
 from systems.base import MEASURING, OPTIMISING, Preset, System, rates_with
 
-ACTIVATIONS = ("sigm", "tanh", "hardsigm")  # of netClasses.ACTIVATIONS
+ACTIVATIONS = ("sigm", "tanh", "hardsigm", "hardsigm2")  # of netClasses.ACTIVATIONS
 NO_CLAMP = (
     "BPTT by itself and --no-clamp: clamped to [0, 1], an output unit that starts below 0 passes "
     "BPTT no gradient and may never learn its class; EP, whose nudge lifts it, learns best clamped"
@@ -81,10 +81,41 @@ class Layered(System):
         )
         group.add_argument("--padding", action=Flag, help="keep the size of a map")
         group.add_argument(
+            "--pads",
+            type=natural,
+            nargs="+",
+            metavar="PIXELS",
+            help="of zeros around what a convolution sees, instead of --padding; of this and the "
+            "next two one for all convolutions, or one each from the classifier backwards",
+        )
+        group.add_argument(
+            "--pool",
+            choices=("max", "average", "none"),
+            nargs="+",
+            default=["max"],
+            help="what becomes of the values in a window",
+        )
+        group.add_argument(
+            "--stride",
+            type=positive_int,
+            nargs="+",
+            default=[1],
+            metavar="PIXELS",
+            help="between two places of a filter",
+        )
+        group.add_argument(
+            "--loss",
+            choices=("squared", "cross-entropy"),
+            default="squared",
+            help="cross-entropy: of a softmax that reads the last hidden layer and does not act "
+            "back on it; for classes",
+        )
+        group.add_argument(
             "--activation-function",
             choices=ACTIVATIONS,
             default="sigm",
-            help="rho; with --network-type states are clipped to [0, 1] instead",
+            help="rho; hardsigm2 rises half as fast; with --network-type states are clipped to "
+            "[0, 1] instead",
         )
         group.add_argument(
             "--no-clamp",
@@ -100,12 +131,18 @@ class Layered(System):
         )
 
     def settle(self, args, data):
+        check_loss(args, data)
         n_in = math.prod(data.shape)
         sizes = args.size_tab or [data.n_classes, 512, n_in]
         if sizes[-1] != n_in or len(sizes) < 2:
             raise UserError(
                 f"--size_tab {' '.join(map(str, sizes))} must end in {n_in}, "
                 f"the inputs of {args.dataset}"
+            )
+        if args.loss == "cross-entropy" and len(sizes) < 3:
+            raise UserError(
+                f"--size_tab {' '.join(map(str, sizes))} has no hidden layer, which --loss "
+                "cross-entropy reads"
             )
         return self.with_rates(args, data, sizes, len(sizes) - 1)
 
@@ -146,6 +183,25 @@ class Layered(System):
         return args.batch_size * sum(n * m for n, m in itertools.pairwise(sizes))
 
 
+def check_loss(args: argparse.Namespace, data: Any) -> None:
+    """Raise UserError where the answers are not classes, which cross-entropy is for."""
+    if args.loss == "cross-entropy" and data.train.task != "classes":
+        kind = "is regression" if data.train.task == "values" else "has answers of single bits"
+        raise UserError(
+            f"--loss cross-entropy chooses among classes, --dataset {args.dataset} {kind}: "
+            "leave it out"
+        )
+
+
+def check_bounds(args: argparse.Namespace) -> None:
+    """Raise UserError where states could leave the part of rho that is solved for."""
+    if args.no_clamp and args.activation_function == "hardsigm2":
+        raise UserError(
+            "--activation-function hardsigm2 is for states that are kept in [0, 1]: leave out "
+            "--no-clamp"
+        )
+
+
 def shared(args: argparse.Namespace) -> dict[str, Any]:
     """What every kind of network is built with."""
     return {"activation": args.activation_function, "dt": args.dt, "seed": args.seed}
@@ -154,18 +210,31 @@ def shared(args: argparse.Namespace) -> dict[str, Any]:
 class EnergyBased(Layered):
     name = "energy-based"
     folder = "ep_cont"
-    owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output"}) | OPTIMISING
+    owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output", "loss"})
+    owns |= OPTIMISING
+    structure = frozenset({"size_tab", "loss"})
     defaults = {"dt": 0.2}
     rates = {2: [0.05, 0.1], 3: [0.01, 0.1, 0.4]}
 
     def is_meant(self, args):
         return True  # of what is left
 
+    def check(self, args, typed):
+        check_bounds(args)
+        if args.exact_output and args.loss == "cross-entropy":
+            raise UserError(
+                "--exact-output is not used by --loss cross-entropy, whose output is no layer"
+            )
+
     def build(self, args, data):
         from netClasses import EPcont
 
         return EPcont(
-            args.size_tab, clamp=not args.no_clamp, exact_output=args.exact_output, **shared(args)
+            args.size_tab,
+            clamp=not args.no_clamp,
+            exact_output=args.exact_output,
+            loss=args.loss,
+            **shared(args),
         )
 
 
@@ -186,6 +255,7 @@ class Toy(Layered):
         return self.defaults | curves | ({"size_tab": [10, 50, 5]} if chosen == "random" else {})
 
     def check(self, args, typed):
+        check_bounds(args)
         if args.size_tab and len(args.size_tab) != 3:
             raise UserError(f"--size_tab has {len(args.size_tab)} sizes, the toy model has 3")
 
@@ -202,7 +272,8 @@ class Prototypical(Layered):
     name = "prototypical"
     folder = "ep_disc"
     free_output = True
-    owns = frozenset({"size_tab", "discrete", "activation_function"}) | OPTIMISING
+    owns = frozenset({"size_tab", "discrete", "activation_function", "loss"}) | OPTIMISING
+    structure = frozenset({"size_tab", "loss"})
     rates = {2: [0.04, 0.08], 3: [0.005, 0.05, 0.2], 4: [0.002, 0.01, 0.05, 0.2]}
 
     def is_meant(self, args):
@@ -211,7 +282,7 @@ class Prototypical(Layered):
     def build(self, args, data):
         from netClasses import EPdisc
 
-        return EPdisc(args.size_tab, **shared(args))
+        return EPdisc(args.size_tab, loss=args.loss, **shared(args))
 
 
 class Convolutional(Layered):
@@ -219,13 +290,22 @@ class Convolutional(Layered):
     free_output = True
     owns = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding", "activation_function"})
     owns |= {"discrete"} | OPTIMISING  # discrete: which it is anyway
+    owns |= {"pool", "stride", "pads", "loss"}
     structure = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding"})
+    structure |= {"pool", "stride", "pads", "loss"}
     rates = {3: [0.015, 0.035, 0.15]}
 
     def is_meant(self, args):
         return args.C_tab is not None
 
+    def check(self, args, typed):
+        if args.pads and args.padding:
+            raise UserError("--padding and --pads exclude each other: both say how much")
+        if "Fpool" in typed and set(args.pool) == {"none"}:
+            raise UserError("--Fpool is not used by --pool none")
+
     def settle(self, args, data):
+        check_loss(args, data)
         if len(data.shape) != 3:
             raise UserError(f"--C_tab needs images, {args.dataset} has none")
         if args.C_tab[-1] != data.shape[0]:
@@ -245,6 +325,10 @@ class Convolutional(Layered):
             Fconv=args.Fconv,
             Fpool=args.Fpool,
             padding=args.padding,
+            loss=args.loss,
+            pool=args.pool,
+            stride=args.stride,
+            pads=args.pads or (),
             **shared(args),
         )
 

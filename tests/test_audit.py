@@ -167,8 +167,9 @@ def scaled(factor):
     def break_it(patch, kind):
         plain = kind.learn
 
-        def learn(self, drive, s_free, s_nudged, beta, lr_tab):
-            return plain(self, drive, s_free, s_nudged, beta, [factor * lr for lr in lr_tab])
+        def learn(self, drive, s_free, s_nudged, beta, lr_tab, *rest):
+            rates = [factor * lr for lr in lr_tab]
+            return plain(self, drive, s_free, s_nudged, beta, rates, *rest)
 
         patch.setattr(kind, "learn", learn)
 
@@ -178,8 +179,8 @@ def scaled(factor):
 def wrong_denominator(patch, kind):
     plain = kind.learn
 
-    def learn(self, drive, s_free, s_nudged, beta, lr_tab):
-        return plain(self, drive, s_free, s_nudged, 2 * beta, lr_tab)
+    def learn(self, drive, s_free, s_nudged, beta, lr_tab, *rest):
+        return plain(self, drive, s_free, s_nudged, 2 * beta, lr_tab, *rest)
 
     patch.setattr(kind, "learn", learn)
 
@@ -187,9 +188,9 @@ def wrong_denominator(patch, kind):
 def stale_free_state(patch, kind):
     plain = kind.learn
 
-    def learn(self, drive, s_free, s_nudged, beta, lr_tab):
+    def learn(self, drive, s_free, s_nudged, beta, lr_tab, *rest):
         old = self(drive, self.initHidden(drive), 3)
-        return plain(self, drive, old, s_nudged, beta, lr_tab)
+        return plain(self, drive, old, s_nudged, beta, lr_tab, *rest)
 
     patch.setattr(kind, "learn", learn)
 
@@ -197,8 +198,9 @@ def stale_free_state(patch, kind):
 def layer_not_updated(patch, kind):
     plain = kind.learn
 
-    def learn(self, drive, s_free, s_nudged, beta, lr_tab):
-        return plain(self, drive, s_free, s_nudged, beta, [*lr_tab[:1], 0.0, *lr_tab[2:]])
+    def learn(self, drive, s_free, s_nudged, beta, lr_tab, *rest):
+        rates = [*lr_tab[:1], 0.0, *lr_tab[2:]]
+        return plain(self, drive, s_free, s_nudged, beta, rates, *rest)
 
     patch.setattr(kind, "learn", learn)
 
