@@ -62,7 +62,9 @@ def new_figure(layout: str | None = "constrained", **size):
 
 def legend_beside(axes) -> None:
     """A legend of these axes, on their right: it lies on no curve."""
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(
+        frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=3
+    )
 
 
 def legend_below(figure, title: str = "", fontsize: float = 8) -> None:
@@ -80,7 +82,7 @@ def legend_below(figure, title: str = "", fontsize: float = 8) -> None:
     figure.set_figheight(height + (rows + bool(title)) * 1.5 * fontsize / 72)
     figure.legend(
         found.values(), found.keys(), title=title or None, loc="outside lower center",
-        ncols=columns, frameon=False, fontsize=fontsize, title_fontsize=fontsize,
+        ncols=columns, frameon=False, fontsize=fontsize, title_fontsize=fontsize, handlelength=3,
     )  # fmt: skip
 
 
@@ -94,9 +96,9 @@ def whole_numbers(axes, label: str) -> None:
 
 
 def from_zero(axes) -> None:
-    """A y axis that begins at 0, with room for a marker there."""
+    """A y axis that begins at 0, with room for a marker there and at the top."""
     top = axes.get_ylim()[1]
-    axes.set_ylim(-0.04 * top, top)
+    axes.set_ylim(-0.04 * top, 1.04 * top)
 
 
 def show(error: float, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 
@@ -314,6 +315,18 @@ def test_the_copy_in_a_folder_needs_nothing_of_the_project(tmp_path):
     )
     assert done.stdout.endswith("[]\n") and not done.stderr
     assert "graph_DEEP.png" in done.stdout and (folder / "graph_DEEP.png").exists()
+
+
+def test_figures_that_are_drawn_from_a_table_have_its_numbers():
+    figures = runpy.run_path(str(commands.ROOT / "scripts" / "draw_tables.py"))
+    skips = {curve.label: curve for curve in figures["skips_compared"]()}
+    assert set(skips) == {f"{n}, {k}" for n in ("layered", "with skips") for k in ("train", "test")}
+    one = skips["with skips, test"]
+    assert list(one.epochs) == list(range(1, 11)) and one.style == "-"
+    assert (one.values[0], one.values[-1]) == (16.9, 13.3)
+    both = {curve.label: curve.values for curve in figures["brainprop_conv"]()}
+    last = both["BrainProp test"][:, -1]
+    assert last.mean() == pytest.approx(100 - 98.73) and last.std(ddof=1) == pytest.approx(0.09)
 
 
 # The command line ----------------------------------------------------------------------------
