@@ -375,18 +375,24 @@ def check_nudge(args: Settings, typed: set[str]) -> None:
     if args.nudge == "linear" and typed & unread:
         how = parser.spelling(sorted(typed & unread)[0])
         raise UserError(f"{how} is not used by --nudge linear, which has no second phase")
+    held = {"coupled", "contrastive"} & set(methods_of(args))
+    if held and args.loss == "cross-entropy":
+        raise UserError(
+            f"--loss cross-entropy has an output that is no part of the state: --training-method "
+            f"{held.pop()} has nothing to hold"
+        )
     if args.nudge == "continual" and args.beta_sign == "both":
         raise UserError(
             "--nudge continual changes the weights in its one nudged phase: --beta-sign both, "
             "which compares two, is not for it"
         )
-    lowest = args.beta if args.beta_sign == "fixed" else -abs(args.beta)
+    lowest = -abs(args.beta) if args.beta_sign == "both" else args.beta
     relaxed = args.solver == "relax" and args.nudge == "finite" and "EP" in methods_of(args)
     if relaxed and args.system.free_output and args.loss == "squared" and lowest <= -1:
         raise UserError(
             f"--beta {args.beta:g}: a nudge of {lowest:g} drives the output of a "
             f"{args.system.name} network away for ever, there is no equilibrium to relax to: "
-            "stay above -1, with --beta-sign random or both below 1"
+            "stay above -1, with --beta-sign both below 1"
         )
 
 
@@ -424,7 +430,7 @@ def is_many(args: Settings) -> bool:
 
 def methods_of(args: Settings) -> list[str]:
     """The methods a run trains by."""
-    return list(args.system.rules) if args.benchmark else [args.training_method]
+    return args.system.compared if args.benchmark else [args.training_method]
 
 
 # What follows from the data set -----------------------------------------------------------------

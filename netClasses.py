@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from networks.base import BPTT, EP, Network, Pairs, Tensors
+from networks.base import BPTT, CONTRASTIVE, COUPLED, EP, Network, Pairs, Tensors
 from networks.losses import LOSSES
 from solvers import Beta, Relaxing, nudged_output, pulls
 
@@ -97,7 +97,7 @@ class EquilibriumNetwork(Network):
     reach: list[int]  # per layer, steps before a nudge of the output can show in it
     dt: float
     nudge_gain = 1.0  # the nudge descends so many times the loss
-    rules = {"EP": EP, "BPTT": BPTT}
+    rules = {"EP": EP, "BPTT": BPTT, "coupled": COUPLED, "contrastive": CONTRASTIVE}
     relaxing = Relaxing()  # how it is relaxed unless told otherwise
     restless = ""  # why it cannot be relaxed, if it cannot
     bounded = False  # every state is kept in [0, 1]
@@ -292,6 +292,10 @@ class EquilibriumNetwork(Network):
         """The state of these samples."""
         return [v[rows] for v in s]
 
+    def with_output(self, s: Tensors, output: torch.Tensor) -> Tensors:
+        """The state with another output; the one that came in is left as it was."""
+        return [output, *list(s)[1:]]
+
     @property
     def separate(self) -> list[list[int]]:
         """Layers in blocks whose parts of a step can be computed by themselves, for its adjoint.
@@ -386,6 +390,10 @@ class EquilibriumNetwork(Network):
     ) -> dict[str, torch.Tensor]:
         """Take an update that is known, an ascent direction; return what `learn` returns."""
         self.updateWeights(gradients, lr_tab)
+        return self.measures_of(gradients, s_free)
+
+    def measures_of(self, gradients: Pairs, s_free: Tensors) -> dict[str, torch.Tensor]:
+        """What a network measures of an update that it has taken, by name."""
         return {}
 
     @torch.no_grad()

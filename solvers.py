@@ -50,12 +50,14 @@ class Search(NamedTuple):
 
     limit: steps, or most sweeps. tol: None: steps until the limit, sweeps until the network's own.
     omega: None: the network's own. least: sweeps before a sample can be taken to be at rest.
+    clamps: the output is held at the target, instead of drawn to it by beta.
     """
 
     limit: int
     tol: float | None = None
     omega: float | None = None
     least: int = FIRST_LOOK
+    clamps: bool = False
 
 
 class Solution(NamedTuple):
@@ -106,8 +108,19 @@ def settle_rule(tol: float) -> Settled | None:
 def step(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solution:
     """The published way: `limit` synchronous steps, fewer if `tol` says that all samples rest."""
     stop = settle_rule(search.tol or 0.0)
+    if search.clamps:
+        return held(net, drive, s, search.limit, target)
     state = net(drive, s, search.limit, target, beta, observe=stop)
     return Solution(state, stop.steps, stop.residual) if stop else Solution(state, search.limit)
+
+
+def held(net, drive, s, limit: int, output: torch.Tensor) -> Solution:
+    """`limit` steps during which the output stays what it is told to be."""
+    s = net.with_output(s, output)
+    for _ in range(limit):
+        net.stopping.grant()
+        s = net.with_output(net.stepper(drive, s), output)
+    return Solution(s, limit)
 
 
 def short(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solution:
@@ -171,8 +184,12 @@ def relax(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solut
         ValueError: the network cannot be relaxed, omega is outside (0, 2), tol is not positive, or
             there is no equilibrium with this beta.
     """
-    limit, tol, omega, least = checked(net, search)
+    limit, tol, omega, least, _ = checked(net, search)
+    if search.clamps:
+        s = net.with_output(s, target)
     going = whole = Sweeps(net, drive, net.movable(s), target, beta)
+    if search.clamps:
+        whole.order.remove(0)
     looked = 0
     waits = read_every(going.weight.device)
     for done in range(1, limit + 1):
@@ -235,7 +252,7 @@ class Sweeps:
         shape = net.sample_shape(s)  # one entry per sample
         self.weight = s[0].new_ones(shape)  # omega, and 0 for a sample at rest
         self.sweeps = s[0].new_zeros(shape)
-        self.residual = s[0].new_zeros(shape)
+        self.residual, self.none = s[0].new_zeros(shape), s[0].new_zeros(shape)
         inner = [tuple(range(len(shape), v.dim())) for v in s]
         self.inner = inner  # per layer, the axes of its units
         self.weights = [self.weight.view(*shape, *(1 for _ in axes)) for axes in inner]
@@ -260,7 +277,7 @@ class Sweeps:
             if over and net.bounded:
                 v.clamp_(0.0, 1.0)
             self.seen[i] = net.seen(self.drive, self.layers, i)
-        return functools.reduce(torch.maximum, gaps) if looks else None
+        return functools.reduce(torch.maximum, gaps, self.none) if looks else None
 
     def note(self, gap: torch.Tensor, since: int, tol: float) -> None:
         """Enter a look, `since` sweeps after the last; stop the samples whose gap is within tol
@@ -287,6 +304,7 @@ class Sweeps:
         beta = self.beta[rows] if isinstance(self.beta, torch.Tensor) else self.beta
         places = rows if self.rows is None else self.rows[rows]
         part = Sweeps(self.net, self.net.cut(self.drive, rows), s, target, beta, places)
+        part.order = self.order
         for own, theirs in zip(part.progress, self.progress, strict=True):
             own.copy_(theirs[rows])
         return part

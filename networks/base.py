@@ -123,11 +123,19 @@ def most_sweeps(net, schedule: Schedule) -> int:
 
 
 def nudged_phase(
-    net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor, beta: Beta | None = None
+    net,
+    drive,
+    s: Tensors,
+    schedule: Schedule,
+    target: torch.Tensor,
+    beta: Beta | None = None,
+    clamps: bool = False,
 ) -> Solution:
     """Run the nudged phase from the free state s; steps that follow sweeps are not cut short.
 
-    beta: that of the schedule unless given.
+    Args:
+        beta: that of the schedule unless given.
+        clamps: hold the output at s_0 + beta (y - s_0) instead of drawing it to the target.
     """
     beta = schedule.beta if beta is None else beta
     solver, search = "step", Search(schedule.Kmax, schedule.tol)
@@ -137,13 +145,16 @@ def nudged_phase(
         sweeps = Search(most, schedule.tol or None, schedule.omega or None, least)
         search = sweeps if solver == "relax" else Search(schedule.Kmax)
     free = not (net.bounded or net.loss.reads_out)  # the output, of bounds
-    if solver == "relax" and isinstance(beta, torch.Tensor) and free:
+    if clamps:
+        target, search = s[0] + beta * (target - s[0]), search._replace(clamps=True)
+        solver = "step" if solver == "short" else solver
+    elif solver == "relax" and isinstance(beta, torch.Tensor) and free:
         check_pull(-abs(schedule.beta))
     return SOLVERS[solver](net, drive, s, search, target, beta)
 
 
 def both_phases(
-    net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor
+    net, drive, s: Tensors, schedule: Schedule, target: torch.Tensor, clamps: bool = False
 ) -> tuple[Solution, Tensors, Tensors]:
     """Nudge by -|beta| and by |beta| from the same free state s, as one batch of twice the size.
 
@@ -155,7 +166,7 @@ def both_phases(
     beta = target.new_full((2 * n, 1), abs(schedule.beta))
     beta[:n].neg_()
     doubled = net.cut(drive, twice), net.rows_of(s, twice)
-    found = nudged_phase(net, *doubled, schedule, target[twice], beta)
+    found = nudged_phase(net, *doubled, schedule, target[twice], beta, clamps)
     return found, *(net.rows_of(found.state, half) for half in (slice(n), slice(n, None)))
 
 
@@ -176,24 +187,81 @@ def is_of_search(name: str) -> bool:
 
 
 @torch.no_grad()
-def learn_by_ep(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
-    """Teach one batch by equilibrium propagation; `start` is the state to start from, or zero."""
+def learn_by_ep(
+    net,
+    data,
+    target,
+    schedule: Schedule,
+    start: Tensors | None = None,
+    clamps: bool = False,
+) -> Lesson:
+    """Teach one batch by equilibrium propagation.
+
+    Args:
+        start: the state to start from, or zero.
+        clamps: as for `nudged_phase`, which makes it coupled learning.
+    """
     drive = net.drive(data)
-    free = free_phase(net, drive, start or net.initHidden(drive), schedule)
-    s, rates = free.state, schedule.lr_tab
+    free = nudged = free_phase(net, drive, start or net.initHidden(drive), schedule)
+    s, rates, found = free.state, schedule.lr_tab, {"free": free}
     output, direct = net.output(s), net.loss.direct(net, s, target)
     if schedule.nudge == "linear":
         gradients, nudged = gradients_at_rest(net, data, target, s, schedule.tol)
         measures = net.learn_from([(-w, -b) for w, b in gradients], s, rates)
+    elif schedule.nudge == "continual":
+        measures = follow_nudge(net, data, target, s, schedule, direct)
     elif schedule.both_signs:
-        nudged, *pair = both_phases(net, drive, s, schedule, target)
+        nudged, *pair = both_phases(net, drive, s, schedule, target, clamps)
         update = net.computeGradients(drive, *net.ends(s, *pair), 2 * abs(schedule.beta), direct)
         measures = net.learn_from(update, s, rates)
     else:
-        nudged = nudged_phase(net, drive, s, schedule, target)
+        nudged = nudged_phase(net, drive, s, schedule, target, clamps=clamps)
         measures = net.learn(drive, s, nudged.state, schedule.beta, rates, direct)
-    measures |= measures_of_search(free=free, nudged=nudged)
-    return Lesson(output, s, measures)
+    found |= {"nudged": nudged} if nudged is not free else {}
+    return Lesson(output, s, measures | measures_of_search(**found))
+
+
+def follow_nudge(
+    net, data, target, s: Tensors, schedule: Schedule, direct: Pairs
+) -> dict[str, torch.Tensor]:
+    """Continual EP: Kmax nudged steps from s, each of which changes the weights at once.
+
+    direct: what the loss asks of weights of its own, which they take at the first step.
+
+    Source: Ernoult et al. 2020, whose update of a step is the contrast of two successive states.
+    """
+    free, total = s, [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in net.synapses]
+    for _ in range(schedule.Kmax):
+        net.stopping.grant()
+        drive = net.drive(data)
+        before, s = s, net.stepper(drive, s, target, schedule.beta)
+        update = net.computeGradients(drive, before, s, schedule.beta, direct)
+        direct = ()
+        for pair, more in zip(total, update, strict=True):
+            pair[0].add_(more[0])
+            pair[1].add_(more[1])
+        net.updateWeights(update, schedule.lr_tab)
+    return net.measures_of(total, free)
+
+
+def learn_by_coupling(net, data, target, schedule: Schedule, start=None) -> Lesson:
+    """Teach one batch by coupled learning: the output is held at s_0 + eta (y - s_0), eta = beta.
+
+    Source: Stern, Hexner, Rocks & Liu 2021.
+    """
+    if net.loss.reads_out:
+        raise ValueError("the output of a read-out is no state that could be held")
+    plan = dataclasses.replace(schedule, nudge="finite")
+    return learn_by_ep(net, data, target, plan, start, clamps=True)
+
+
+def learn_by_contrast(net, data, target, schedule: Schedule, start=None) -> Lesson:
+    """Teach one batch by contrastive learning: the output is held at the target, eta = 1.
+
+    Source: Movellan 1991, for networks with an energy.
+    """
+    plan = dataclasses.replace(schedule, beta=1.0, both_signs=False)
+    return learn_by_coupling(net, data, target, plan, start)
 
 
 def learn_by_bptt(net, data, target, schedule: Schedule, start: Tensors | None = None) -> Lesson:
@@ -354,6 +422,7 @@ def other_sign(net, schedule: Schedule) -> float:
     would throw it much further, and from p = 1 on to the bounds.
     """
     swept = schedule.solver == "relax" and (schedule.nudged or net.relaxing.nudged) == "relax"
+    swept = swept and schedule.nudge == "finite"
     pull = net.nudge_gain * schedule.beta
     return -schedule.beta / (1 + 2 * pull) if swept and pull > -0.5 else -schedule.beta
 
@@ -366,6 +435,7 @@ class Rule(NamedTuple):
 
 
 EP, BPTT = Rule(learn_by_ep), Rule(learn_by_bptt)
+COUPLED, CONTRASTIVE = Rule(learn_by_coupling), Rule(learn_by_contrast)
 
 
 class Network(nn.Module):

@@ -323,6 +323,9 @@ class convEP(EPdisc):
         positions = [places for _, places in seen[self.n_dense + 1 :]]
         return PooledState(s, [*positions, drive.top_positions])
 
+    def with_output(self, s, output):
+        return PooledState(super().with_output(s, output), s.positions)
+
     def rows_of(self, s, rows):
         return PooledState(super().rows_of(s, rows), [places[rows] for places in s.positions])
 

@@ -497,6 +497,9 @@ class SmallWorldEP(EquilibriumNetwork):
     def cut(self, drive, rows):
         return drive._replace(x=drive.x[rows], push=drive.push[rows])
 
+    def with_output(self, s, output):
+        return JoinedState(torch.cat([output, *list(s)[1:]], 1), self.columns)
+
     def rows_of(self, s, rows):
         return JoinedState(self.joined(s)[rows], self.columns)
 
@@ -528,9 +531,7 @@ class SmallWorldEP(EquilibriumNetwork):
         gradients = self.computeGradients(drive, s_free, s_nudged, beta, direct)
         return self.learn_from(gradients, s_free, lr_tab)
 
-    @torch.no_grad()
-    def learn_from(self, gradients, s_free, lr_tab):
-        self.updateWeights(gradients, lr_tab)
+    def measures_of(self, gradients, s_free):
         for i, (dW, _) in enumerate(gradients):
             getattr(self, f"moved{i}").add_(dW.abs())
         self.n_moved += 1

@@ -33,5 +33,5 @@ def system_of(args: argparse.Namespace) -> System:
 
 def partner_of(method: str) -> str:
     """The method that --benchmark sets beside this one, or nothing."""
-    pair = next(s.rules for s in SYSTEMS if method in s.rules)
-    return next((rule for rule in pair if rule != method), "")
+    pair = next(s.compared for s in SYSTEMS if method in s.rules)
+    return next((rule for rule in pair if rule != method and method in pair), "")

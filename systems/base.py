@@ -78,14 +78,19 @@ class System:
     title = ""  # of its section of the report
     reference = ""  # the paper
     paper_key = ""  # of its rows in papers.csv
-    rules: tuple[str, ...] = ("EP", "BPTT")  # training methods; --benchmark compares the two
+    # Training methods; --benchmark compares the first two.
+    rules: tuple[str, ...] = ("EP", "BPTT", "coupled", "contrastive")
     selectors: frozenset[str] = frozenset()  # options that choose it
     owns: frozenset[str] = frozenset()  # options of its own
     learning: frozenset[str] = frozenset()  # those that are read while it learns only
     structure: frozenset[str] = frozenset()  # those that a checkpoint's network has for good
     only_with: dict[str, str] = {}  # option -> the flag without which it is not read
     leaves_out: frozenset[str] = frozenset()  # shared options that it does not read
-    rule_leaves_out: dict[str, frozenset[str]] = {"BPTT": frozenset({"beta", "beta_sign", "nudge"})}
+    rule_leaves_out: dict[str, frozenset[str]] = {
+        "BPTT": frozenset({"beta", "beta_sign", "nudge"}),
+        "coupled": frozenset({"nudge"}),
+        "contrastive": frozenset({"beta", "beta_sign", "nudge"}),
+    }
     nudges: tuple[str, ...] = ("finite", "linear", "continual")  # ways of --nudge it knows
     has_phases = True  # its networks are driven to rest: it reads PHASES
     restless = ""  # why its networks cannot be relaxed, if they cannot
@@ -177,6 +182,11 @@ class System:
     def more_curves(self, net: Any, data: Any, schedule: Any, epochs: int) -> dict[str, Any]:
         """Arrays that plotcurves measures of this system alone."""
         return {}
+
+    @property
+    def compared(self) -> list[str]:
+        """The methods that --benchmark trains by."""
+        return list(self.rules[:2])
 
     def __repr__(self) -> str:
         return f"<system {self.name} {'/'.join(self.rules)}>"

@@ -9,9 +9,9 @@ import torch
 from test_solvers import NETS, built, samples
 
 from netClasses import EPdisc
-from networks.base import EP, Schedule, bptt_gradients, gradients_at_rest
+from networks.base import CONTRASTIVE, COUPLED, EP, Schedule, bptt_gradients, gradients_at_rest
 from networks.directed import DEEP, AsymmetricEP, learn_by_directed
-from solvers import Search, krylov, nudged_output, relax
+from solvers import SOLVERS, Search, krylov, nudged_output, relax
 
 ONE = [name for name in NETS if "three" not in name and "0h" not in name]
 LAYERED = [  # of every class one or two
@@ -40,11 +40,11 @@ def at_rest(net, x):
         return relax(net, drive, net.initHidden(drive), Search(2000, 1e-13)).state
 
 
-def change_by(name, n=7, **changes):
+def change_by(name, n=7, rule=EP, **changes):
     """What one lesson changes the weights by."""
     net = built(name)
     before = flat(net.synapses).clone()
-    lesson = EP.learn(net, *samples(name, n), plan(net, **changes))
+    lesson = rule.learn(net, *samples(name, n), plan(net, **changes))
     return flat(net.synapses) - before, lesson
 
 
@@ -221,6 +221,53 @@ def test_a_pull_without_an_end_is_refused_for_either_sign():
         EP.learn(net, *(v.float() for v in samples("")), schedule)
 
 
+# Other second phases ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_continual_learning_is_that_of_a_phase_as_rates_vanish(name):
+    how = {"T": 100, "Kmax": 6}
+    n = len(built(name).synapses)
+    plain, _ = change_by(name, lr_tab=[1e-6] * n, **how)
+    slow, _ = change_by(name, lr_tab=[1e-6] * n, nudge="continual", **how)
+    fast, lesson = change_by(name, lr_tab=[0.3] * n, nudge="continual", **how)
+    assert (slow - plain).norm() < 1e-4 * plain.norm()
+    assert (fast / 3e5 - plain).norm() > 1e-4 * plain.norm()  # the weights have moved on the way
+    assert ("correction" in lesson.measures) == ("ski" in name)
+
+
+@pytest.mark.parametrize("name", LAYERED)
+@pytest.mark.parametrize("how", [REST | {"nudged": "relax", "nudged_sweeps": 60}, {"Kmax": 60}])
+def test_a_clamped_output_is_that_of_a_nudge_without_end(name, how):
+    """Contrastive learning is beta times EP's update as beta grows, and coupled learning by 1."""
+    how = {"T": 150} | how
+    contrast, _ = change_by(name, rule=CONTRASTIVE, **how)
+    coupled, _ = change_by(name, rule=COUPLED, beta=1.0, **how)
+    assert torch.equal(contrast, coupled)
+    if "nudged" in how:
+        strong, _ = change_by(name, beta=1e7, **how)
+        assert (1e7 * strong - contrast).norm() < 1e-4 * contrast.norm()
+
+
+@pytest.mark.parametrize("name", ["EPdisc 2h tanh", "EPcont 1h sigm clamp ", "conv 1", "skips 0"])
+def test_coupled_learning_holds_the_output_on_the_way_to_the_target(name):
+    net = built(name)
+    x, y = samples(name)
+    s = at_rest(net, x)
+    held = {}
+    for solver, search in (("relax", Search(80, 1e-12, least=60)), ("step", Search(400))):
+        with torch.no_grad():
+            goal = s[0] + 0.2 * (y - s[0])
+            search = search._replace(clamps=True)
+            held[solver] = SOLVERS[solver](net, net.drive(x), s, search, goal, 0.2).state
+    assert torch.equal(held["relax"][0], goal) and torch.equal(held["step"][0], goal)
+    for one, other in zip(held["relax"], held["step"], strict=True):
+        assert torch.allclose(one, other, atol=1e-9)
+    both, _ = change_by(name, rule=COUPLED, beta=0.2, both_signs=True, T=100, Kmax=40)
+    pair = [change_by(name, rule=COUPLED, beta=b, T=100, Kmax=40)[0] for b in (0.2, -0.2)]
+    assert (both - sum(pair) / 2).norm() < 1e-9 * both.norm()
+
+
 # From the command line --------------------------------------------------------------------------
 
 DIGITS = "--dataset digits --batch-size 500 --threads 1 --quiet"
@@ -232,6 +279,16 @@ KINDS = {
     "skips": "--network-type SW_no_intra --size_tab 10 8 8 64",
 }
 WAYS = ("--nudge linear", "--beta-sign both --beta 0.4")
+SAID = {"--nudge continual": "which the weights follow", "--training-method coupled": "coupled"}
+SAID |= {"--training-method contrastive": "contrastive"}
+
+
+@pytest.mark.parametrize("words", SAID)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_network_has_other_second_phases(kind, words, tmp_path, monkeypatch):
+    monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
+    line = f"{DIGITS} {KINDS[kind]} {words} --train-samples 500 --Kmax 4 --solver relax"
+    assert SAID[words] in commands.call(*line.split(), "--results-dir", tmp_path)
 
 
 @pytest.mark.parametrize("words", WAYS)
@@ -275,6 +332,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(words, tmp_path, monkeypatch):
         ("--nudge continual --training-method asymEP", "it takes finite or linear"),
         ("--nudge continual --training-method DEEP", "it takes finite or linear"),
         ("--nudge continual --beta-sign both", "--beta-sign both, which compares two"),
+        ("--training-method coupled --nudge linear", "not used by --training-method coupled"),
+        ("--training-method contrastive --beta 0.3", "not used by --training-method contrastive"),
+        ("--training-method contrastive --beta-sign both", "by --training-method contrastive"),
+        ("--training-method contrastive --nudge continual", "by --training-method contrastive"),
+        ("--training-method coupled --loss cross-entropy", "has nothing to hold"),
+        ("--training-method coupled --benchmark", "leave --training-method out"),
+        ("--training-method coupled --architecture dense", "learn by --training-method"),
         ("--nudge linear --architecture dense", "--nudge is not used by the feedforward"),
         ("--beta-sign both --architecture dense", "--beta-sign is not used by the feedforward"),
         ("--nudge linear --action evaluate --load x", "x"),
@@ -282,7 +346,6 @@ def test_a_stopped_run_goes_on_bit_for_bit(words, tmp_path, monkeypatch):
         ("--beta-sign both --action plotcurves", "not used by --action plotcurves"),
         ("--discrete --beta -1.5", "a nudge of -1.5 drives the output"),
         ("--discrete --beta 1 --beta-sign both", "a nudge of -1 drives the output"),
-        ("--discrete --beta 1.2 --beta-sign random", "a nudge of -1.2 drives the output"),
         ("--C_tab 4 1 --beta 2 --beta-sign both", "a nudge of -2 drives the output"),
     ],
 )
