@@ -10,6 +10,8 @@ from systems.layered import RELAXED, Layered
 MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
 NETWORK_TYPES = (MLFF, SW_INTRA, SW_NO_INTRA)
 PER_LAYER = "biases learn at the rate of their layer, not at 1"
+BOTH = "nudged by beta and by -beta from the same free state, not by one of them at random"
+BOTH_SIGNS = {5: "--beta 0.5 --beta-sign both", 3: "--beta 1 --beta-sign both"}
 DEEP_5, DEEP_3 = [100] * 5, [500] * 3
 IMAGES = (  # name, data set, hidden layers, kind, rates, (T, Kmax)
     ("mnist_3layer_mlff", "mnist", DEEP_3, MLFF, "0.02", (500, 8)),
@@ -39,17 +41,17 @@ def rows_of(name, dataset, hidden, kind, rates, phases, batch, epochs) -> dict[s
     sizes = " ".join(map(str, (ends[0], *hidden, ends[1])))
     differs = PER_LAYER if name.endswith("mlffpl") else ""
 
-    def words(steps: str) -> str:
+    def words(steps: str, nudge: str = "--beta 1") -> str:
         return (
             f"--dataset {dataset} --network-type {kind}{skips} --size_tab {sizes} --lr_tab {rates} "
-            f"{steps} --Kmax {Kmax} --beta 1 --batch-size {batch} --epochs {epochs}"
+            f"{steps} --Kmax {Kmax} {nudge} --batch-size {batch} --epochs {epochs}"
         )
 
     published = Preset(words(f"--T {T}"), (name,), differs)
     if dataset in ("wine", "diabetes"):
         return {name: published}
-    why = "; ".join(filter(None, (RELAXED, differs)))
-    fast = Preset(words("--solver relax"), (name,), why)
+    why = "; ".join(filter(None, (RELAXED, BOTH, differs)))
+    fast = Preset(words("--solver relax", BOTH_SIGNS[len(hidden)]), (name,), why)
     return {name: fast, f"{name}-published": published}
 
 
