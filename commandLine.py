@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from options import SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
 from runFolder import PLAN, read_checkpoint, read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
+from spelling import hint
 from systems import PRESETS, SYSTEMS, system_of
 from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
@@ -29,9 +32,14 @@ FREE_WHEN_RESUMING = {"resume", "epochs", "data_dir", "device_label", "threads",
 FREE_WHEN_RESUMING |= {"name", "note", "no_figures"}
 FREE_WHEN_RESUMING |= {"tensorboard", "jobs", "backend", "scheduler", "dry_run"}
 OF_MANY_RUNS = ("jobs", "backend", "scheduler")
+MOST_JOBS, JOBS_PER_CORE, MOST_RUNS = 64, 8, 100_000
+SELECTORS = frozenset().union(*(system.selectors for system in SYSTEMS))
 NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
 NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}
 NOT_RECORDED |= {"json"}
+
+
+NOT_SWEPT = NOT_RECORDED | {"seed", "help", "results_dir"}
 
 
 class Settings(SimpleNamespace):
@@ -69,6 +77,7 @@ def parse(argv: list[str]) -> Settings:
     words = expanded(argv)
     base = recorded_words(parser, words)
     args = parser.parse_args(base + words)
+    before = parser.parse_args(base) if base else None
     if args.print_completion:
         print(completion(parser, args.print_completion))
         sys.exit(0)
@@ -77,6 +86,7 @@ def parse(argv: list[str]) -> Settings:
         if args.list_presets is not None:
             print(listing(SYSTEMS, args.list_presets))
             sys.exit(0)
+        check_kind(args, before, typed)
         return settled(args, typed, typed - unchanged(args, base, typed))
     except UserError as error:
         parser.error(str(error))
@@ -145,12 +155,28 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
         if "config" in chosen:
             return words_of(parser, read_options(chosen["config"]))
         if "resume" in chosen and not (Path(chosen["resume"]) / PLAN).exists():
-            return words_of(parser, read_options(Path(chosen["resume"]) / "hyperparameters.json"))
+            record = Path(chosen["resume"]) / "hyperparameters.json"
+            return words_of(parser, resumable(read_options(record), record))
         if "load" in chosen:
             return words_of(parser, read_checkpoint(chosen["load"])["options"])
     except RunError as error:
         parser.error(f"--{next(iter(chosen))}: {error}")
     return []
+
+
+def resumable(options: dict[str, Any], record: Path) -> dict[str, Any]:
+    """The recorded options, if they are those of a training.
+
+    Raises:
+        RunError: they are of something that is done in one go.
+    """
+    action = options.get("action", "train")
+    if action != "train":
+        raise RunError(
+            f"{record.parent} is of --action {action}, which has no middle to go on from: do it "
+            f"again by --config {record}"
+        )
+    return options
 
 
 def words_of(parser: Parser, options: dict[str, Any]) -> list[str]:
@@ -197,7 +223,7 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     """
     looks = not ACTIONS[args.action].of_systems  # at results, whatever they are of
     if args.folders and not looks:
-        raise UserError(f"unrecognized arguments: {' '.join(map(str, args.folders))}")
+        raise UserError(stray(" ".join(map(str, args.folders))))
     by_hand_wins(args, typed)
     system = system_of(args)
     check_typed(args, system, typed)
@@ -231,6 +257,32 @@ def by_hand_wins(args: argparse.Namespace, typed: set[str]) -> None:
         args.schedule = None
 
 
+def stray(word: str) -> str:
+    """What is wrong with a word that belongs to no option, and the option that takes it."""
+    for action in build_parser()._actions:
+        if action.option_strings and word in (action.choices or ()):
+            return (
+                f"unrecognized arguments: {word}: did you mean {action.option_strings[0]} {word}?"
+            )
+    return f"unrecognized arguments: {word}: an option begins with --"
+
+
+def check_kind(
+    args: argparse.Namespace, before: argparse.Namespace | None, typed: set[str]
+) -> None:
+    """Raise UserError if what is typed asks for another kind of network than the stored one."""
+    if before is None or not (args.load or args.resume):
+        return
+    stored, asked = system_of(before), system_of(args)
+    if stored is asked or not typed & SELECTORS:
+        return
+    how = build_parser().spelling(sorted(typed & SELECTORS)[0])
+    raise UserError(
+        f"{how} cannot be changed: {'--load' if args.load else '--resume'} takes a network of the "
+        f"{stored.name} kind, and this asks for one of the {asked.name} kind"
+    )
+
+
 def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> None:
     """Raise UserError for a typed option that the system or the action does not read."""
     parser, action = build_parser(), ACTIONS[args.action]
@@ -245,7 +297,8 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
         how = parser.spelling(name) or name
         own = name in owned()
         if action.of_systems and (name not in system.owns if own else name in system.refuses):
-            raise UserError(f"{how} is not used by the {system.name} network")
+            why = "" if name in typed or not typed & SELECTORS else of_record(args, typed)
+            raise UserError(f"{how} is not used by the {system.name} network{why}")
         read = system.reads(action) if own and action.of_systems else action.reads
         if name not in read and name not in system.reads(action):
             raise UserError(f"{how} is not used by --action {args.action}")
@@ -256,6 +309,13 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
     if action.teaches and not args.benchmark and typed & left_out:
         how = parser.spelling(sorted(typed & left_out)[0])
         raise UserError(f"{how} is not used by --training-method {args.training_method}")
+
+
+def of_record(args: argparse.Namespace, typed: set[str]) -> str:
+    """Which typed option contradicts one that nobody has typed, and where that one is from."""
+    how = build_parser().spelling(sorted(typed & SELECTORS)[0])
+    source = f"--preset {args.preset}" if args.preset else f"--config {args.config}"
+    return f", which {how} asks for: it is one of {source}"
 
 
 def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
@@ -302,8 +362,12 @@ def check_sweeps(sweeps: list[list[str]]) -> None:
     known = {option_name(text): a.dest for text, a in parser._option_string_actions.items()}
     names = [known.get(option_name(option), "help") for option, *_ in sweeps]
     for name, (option, *values) in zip(names, sweeps, strict=True):
-        if name in NOT_RECORDED | {"seed", "help", "results_dir"}:
-            raise UserError(f"--sweep {option}: there is no such option to sweep")
+        if name == "seed":
+            raise UserError(f"--sweep {option}: seeds are run by --trials N, from --seed on")
+        if name in NOT_SWEPT:
+            can_be = {text: dest for text, dest in known.items() if dest not in NOT_SWEPT}
+            near = hint(option_name(option), can_be) or "--help lists the options"
+            raise UserError(f"--sweep {option}: there is no such option to sweep: {near}")
         if not values:
             raise UserError(f"--sweep {option} needs the values to run with")
         if names.count(name) > 1:
@@ -321,6 +385,14 @@ def check_many(args: Settings, typed: set[str]) -> None:
     if args.action == "evaluate" and kept and not is_many(args):
         how = build_parser().spelling(kept[0])
         raise UserError(f"{how} is not used by --action evaluate, which prints its result")
+    most = max(MOST_JOBS, JOBS_PER_CORE * (os.cpu_count() or 1))
+    if args.jobs > most:
+        raise UserError(
+            f"--jobs {args.jobs}: this machine has {os.cpu_count()} cores, {most} at most"
+        )
+    n_runs = args.trials * math.prod(len(sweep) - 1 for sweep in args.sweep or [])
+    if n_runs > MOST_RUNS:
+        raise UserError(f"--trials and --sweep ask for {n_runs} runs, {MOST_RUNS} are the most")
     drawn = args.dataset == "random" or args.system.starts_anywhere(args)
     if args.trials > 1 and args.action == "evaluate" and not drawn:
         raise UserError(

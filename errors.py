@@ -11,8 +11,18 @@ class DataError(UserError, ValueError):
     """A data set that cannot be had."""
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, numpy or torch says that there is not enough memory."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+
+
 class RunError(UserError):
     """Something about a run or its folder."""
+
+
+class NoEquilibrium(UserError, ValueError):  # noqa: N818  (what is the matter)
+    """A phase that never ends, with these settings."""
 
 
 class TrainingError(UserError):

@@ -13,12 +13,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 from commandLine import Settings, is_many, parse
-from errors import RunError, Stopped, UserError
+from errors import RunError, Stopped, UserError, lacks_memory
 from runs.log import Log
 from systems import PRESETS
 from torchrun import first_of_all, launched
+
+MORE_MEMORY = (
+    "there is not enough memory for this: a smaller network, --batch-size, --test-batch-size or "
+    "--train-samples needs less"
+)
 
 
 def main(argv: list[str]) -> int:
@@ -77,10 +84,47 @@ def do(args: Settings, argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        print(f"main.py: error: {MORE_MEMORY}", file=sys.stderr)
+        return 2
     finally:
         part()
     return 0
 
 
+class Unbroken:
+    """A stream that nobody may be reading any more, as after `| head -1`: then it is lost, and the
+
+    program goes on, whose results are on disk.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        with self.whatever_happens():
+            return self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self.whatever_happens():
+            self.stream.flush()
+
+    @contextlib.contextmanager
+    def whatever_happens(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = Unbroken(sys.stdout), Unbroken(sys.stderr)
     sys.exit(main(sys.argv[1:]))

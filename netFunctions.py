@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 SHARE_OF_SAVING = 0.05  # of the time, spent on writing results while training
+LARGE_RATE, LARGE_BETA = 100.0, 20.0  # far above all with which anything is learnt
 CHECK_EVERY = 50  # batches between two looks at the loss: a look makes a GPU wait
 
 
@@ -472,6 +473,36 @@ def check_shares(team: Team, data: Dataset, schedule: Schedule) -> None:
             )
 
 
+def cautions_of(schedule: Schedule) -> list[str]:
+    """What is known beforehand to keep a training from learning, a sentence each.
+
+    Raises:
+        TrainingError: it cannot even begin.
+    """
+    check_rates(schedule)
+    rate, beta, found = max(schedule.lr_tab, default=0.0), abs(schedule.beta or 0.0), []
+    if rate > LARGE_RATE:
+        found.append(
+            f"--lr_tab {rate:g} moves weights so far in one batch that units are held at 0 or 1 "
+            "and cannot move back: rates from 0.001 to 1 are usual"
+        )
+    if beta > LARGE_BETA:
+        found.append(
+            f"--beta {schedule.beta:g} holds the outputs at their targets, and updates are divided "
+            "by it: strengths from 0.01 to 1 are usual"
+        )
+    return found
+
+
+def what_to_lower(schedule: Schedule) -> str:
+    """The options that make a step smaller, those that are unusually large before others."""
+    if not schedule.lr_tab:
+        return "--dt_W (or --dt)"
+    rate, beta = max(schedule.lr_tab), abs(schedule.beta or 0.0)
+    large = ["--beta"] * (beta > LARGE_BETA) + ["--lr_tab"] * (rate > LARGE_RATE)
+    return " and ".join(large) or ("--lr_tab (or --dt)" if schedule.Kmax else "--lr_tab")
+
+
 def check_rates(schedule: Schedule) -> None:
     """Raise TrainingError where what weights change by is no number of their type."""
     rate, beta = max(schedule.lr_tab, default=0.0), schedule.beta or 1.0
@@ -545,7 +576,7 @@ class Epoch(NamedTuple):
                 record[name][k] = value
             self.bar.update()
             if k % CHECK_EVERY == CHECK_EVERY - 1 or k == n_batches - 1:
-                check_finite(record["loss"][: k + 1], self.schedule.epoch, self.method)
+                check_finite(record["loss"][: k + 1], self.schedule, self.method)
             if signal_number:
                 self.halt(progress, record, k + 1, started, signal_number)
         progress.record = {name: v.cpu() for name, v in record.items()}
@@ -631,13 +662,14 @@ def batch_draws(seed: int, epoch: int, n_batches: int) -> np.ndarray:
     return np.random.SeedSequence([seed, epoch, 1]).generate_state(n_batches, np.uint64) >> 1
 
 
-def check_finite(losses: torch.Tensor, epoch: int, method: str) -> None:
+def check_finite(losses: torch.Tensor, schedule: Schedule, method: str) -> None:
     """Raise TrainingError naming the first batch whose loss is not finite."""
     broken = (~losses.isfinite()).nonzero()
     if len(broken):
         raise TrainingError(
-            f"the loss of {method} is not finite in epoch {epoch}, batch {broken[0].item() + 1}: "
-            "lower --lr_tab (or --dt); the last checkpoint before it is kept"
+            f"the loss of {method} is not finite in epoch {schedule.epoch}, batch "
+            f"{broken[0].item() + 1}: lower {what_to_lower(schedule)}; the last checkpoint before "
+            "it is kept"
         )
 
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from errors import NoEquilibrium
+
 SETTLE_EVERY = 10  # steps between two looks at the residual with a tolerance
 LOOK_EVERY = 2  # sweeps between two looks at what has come to rest
 READ_EVERY = 6  # sweeps between two times that the program waits for a GPU to say what it saw
@@ -143,8 +145,8 @@ def nudged_output(
     target) s on [0, 1]: where the energy bends downwards, one of the bounds.
 
     Raises:
-        ValueError: pull is -1 or below, and nothing bounds the output: it would run away. Of a pull
-            for each sample it is not asked, as that would make a GPU wait: `check_pull` does.
+        NoEquilibrium: pull is -1 or below, and nothing bounds the output: it would run away. Of a
+            pull for each sample it is not asked, as a GPU would have to wait: `check_pull` does.
     """
     if not pulls(pull):
         return received.clamp(0.0, 1.0) if bounded else received
@@ -165,11 +167,11 @@ def nudged_output(
 
 
 def check_pull(pull: float) -> None:
-    """Raise ValueError if an output without bounds has no rest under this nudge."""
+    """Raise NoEquilibrium if an output without bounds has no rest under this nudge."""
     if pull <= -1:
-        raise ValueError(
+        raise NoEquilibrium(
             f"a nudge of {pull:g} drives an output without bounds away for ever: there is no "
-            "equilibrium to relax to at -1 or below"
+            "equilibrium to relax to at -1 or below (--beta above -1, or --solver step)"
         )
 
 

@@ -44,6 +44,9 @@ from runs.one import device_name, draw_figures, folder_of, load_data, shows_prog
 
 WHERE = {"--jobs", "--backend", "--scheduler"}
 ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}
+FULL = 1e6  # a mean from which on decimals are not written out
+UNITS = {"log_spread": "decades", "seconds": "s", "rmse_neurons": "relative"}
+UNITS |= {"rmse_synapses": "relative", "same_sign": "%", "both_zero": "%"}
 MEASURES = ("epochs", "train_error", "test_error", "kept_test_error", "kept_epoch")
 MEASURES += ("best_test_error", "best_epoch")
 MEASURES += ("rmse_neurons", "rmse_synapses", "same_sign", "both_zero", "cosine")
@@ -192,7 +195,15 @@ class Summary:
         names = list(dict.fromkeys(name for row in rows for name in row)) or ["run", "status"]
         write_rows(self.folder / "summary.csv", names, rows)
         swept = list(self.runs[0].values)[:-1]
-        write_whole(self.folder / "summary.md", tables(rows, swept).encode())
+        write_whole(self.folder / "summary.md", tables(rows, swept, self.unit).encode())
+
+    @property
+    def unit(self) -> str:
+        """Of the errors of trained networks: %, or of a regression; nothing if none is known."""
+        units = (
+            stored(self.folder / name, "error_unit") for name, rows in self.rows.items() if rows
+        )
+        return str(next((unit for unit in units if unit is not None), ""))
 
     @property
     def n_failed(self) -> int:
@@ -262,18 +273,28 @@ def stored(folder: Path, name: str) -> np.ndarray | None:
         return arrays.get(name)
 
 
-def tables(rows: list[dict[str, Any]], swept: list[str]) -> str:
-    """summary.md: mean ± standard deviation over the seeds, and of two sweeps the grid."""
+def tables(rows: list[dict[str, Any]], swept: list[str], unit: str = "") -> str:
+    """summary.md: mean ± standard deviation over the seeds, and of two sweeps the grid.
+
+    Args:
+        unit: of the errors.
+    """
     done = [row for row in rows if "method" in row]
     shown = [name for name in MEASURES if any(name in row for row in done)]
-    text = table(grouped(done, [*swept, "method"]), swept, shown)
+    text = table(grouped(done, [*swept, "method"]), swept, shown, unit)
     if len(swept) == 2 and shown:
         measure = result_of(shown) if "test_error" in shown else shown[0]
         for method, own in grouped(done, ["method"]).items():
-            text += f"\n{measure}, {method[0]}\n\n".replace("_", " ")
+            text += f"\n{titled(measure, unit)}, {method[0]}\n\n".replace("_", " ")
             text += grid(own, *swept, measure)
     n_failed = sum(row["status"].startswith(FAILED) for row in rows)
     return text + (f"\n{n_failed} run(s) failed.\n" if n_failed else "")
+
+
+def titled(measure: str, unit: str) -> str:
+    """A measure with its unit; `unit` is that of the errors."""
+    unit = unit if measure.endswith("error") else UNITS.get(measure, "")
+    return f"{measure} ({unit})" if unit else measure
 
 
 def grouped(rows: list[dict[str, Any]], names: list[str]) -> dict[tuple, list[dict[str, Any]]]:
@@ -284,9 +305,11 @@ def grouped(rows: list[dict[str, Any]], names: list[str]) -> dict[tuple, list[di
     return groups
 
 
-def table(groups: dict[tuple, list[dict[str, Any]]], swept: list[str], shown: list[str]) -> str:
+def table(
+    groups: dict[tuple, list[dict[str, Any]]], swept: list[str], shown: list[str], unit: str
+) -> str:
     """A line for each setting and method, as markdown."""
-    lines = [[*swept, "method", "n", *shown]]
+    lines = [[*swept, "method", "n", *(titled(measure, unit) for measure in shown)]]
     lines += [[*key, str(len(own)), *(cell(own, m) for m in shown)] for key, own in groups.items()]
     return markdown(lines)
 
@@ -316,9 +339,12 @@ def spread_of(values: list[float]) -> str:
     known = [v for v in values if math.isfinite(v)]
     if not known:
         return "-"
-    text = f"{statistics.mean(known):.4g}"
-    if len(known) > 1:
-        text += f" ± {statistics.stdev(known):.2g}"
+    mean, spread = statistics.mean(known), statistics.stdev(known) if len(known) > 1 else 0.0
+    if spread and max(abs(mean), spread) < FULL:  # its first two digits say how many count
+        digits = max(0, 1 - math.floor(math.log10(spread)))
+        text = f"{mean:.{digits}f} ± {spread:.{digits}f}"
+    else:
+        text = f"{mean:.4g}" + f" ± {spread:.2g}" * (len(known) > 1)
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
@@ -340,6 +366,8 @@ def run_many(args: Settings, argv: list[str]) -> None:
         tasks = {r.name: (r.words, more, str((folder / r.name).resolve()), here) for r in missing}
         print(f"{len(runs)} runs in {folder}, {len(runs) - len(tasks)} of them done", flush=True)
         print(f"{where}, {first.threads} thread(s) each", flush=True)
+        if advice := spare_cores(args, first, len(missing)):
+            print(advice, flush=True)
         stack.enter_context(launcher)
         results = launcher.results(call, tasks, folder)
         summary = enter_results(folder, runs, results, not shows_progress(args))
@@ -351,6 +379,18 @@ def run_many(args: Settings, argv: list[str]) -> None:
     print((folder / "summary.md").read_text(encoding="utf-8"), end="")
     if summary.n_failed == len(runs):
         raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")
+
+
+def spare_cores(args: Settings, first: Settings, n_runs: int) -> str:
+    """A sentence if runs are done one by one, or not at all, where it might be otherwise."""
+    if not n_runs:
+        return "all runs are done: --epochs N, more than before, goes on with them" * bool(
+            args.resume
+        )
+    at_once = min(n_runs, (os.cpu_count() or 1) // max(first.threads, 1))
+    if args.backend != "processes" or args.jobs > 1 or at_once < 2 or first.device_label >= 0:
+        return ""
+    return f"hint: --jobs {at_once} does so many at a time, one on each core"
 
 
 def runs_of(args: Settings, words: list[str]) -> tuple[list[Run], list[str]]:

@@ -16,6 +16,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from datasets import (
     random_dataset,
     some_of,
 )
-from errors import LostProcess, RunError, Stopped
+from errors import LostProcess, RunError, Stopped, lacks_memory
 from gradientMatching import (
     compare_processes,
     free_trajectory,
@@ -43,7 +44,7 @@ from gradientMatching import (
     tight_search,
 )
 from netClasses import EquilibriumNetwork
-from netFunctions import Particles, are_states, epoch_order, evaluate, number, train
+from netFunctions import Particles, are_states, cautions_of, epoch_order, evaluate, number, train
 from networks.audit import audit
 from networks.base import Schedule, most_sweeps
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
@@ -75,24 +76,31 @@ def build_network(args: Settings, data: Dataset, state: dict | None = None) -> E
         RunError: sizes that do not fit each other, or the memory.
     """
     system = args.system
-    needed, there = 4 * system.n_weights(args, data), all_memory()
-    if there is not None and needed > there:
-        raise RunError(
-            f"the weights of this network take {needed / 2**30:.3g} GiB, this machine has "
-            f"{there / 2**30:.3g} GiB of memory: make it smaller"
-        )
+    check_memory(4 * len(methods_of(args)) * system.n_weights(args, data), "weights")
+    check_memory(8 * system.n_states(args, data), "states")
     try:
         net = system.rebuild(args, data, state) if state else system.build(args, data)
         net = net.to(device_of(args), getattr(torch, args.dtype))
     except ValueError as error:
         raise RunError(str(error)) from None
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if not lacks_memory(error):
             raise
         raise RunError("there is not enough memory for this network: make it smaller") from None
     if args.compile:
         net.compile_steps()
     return net
+
+
+def check_memory(needed: float, what: str) -> None:
+    """Raise RunError if what a network keeps, in bytes, is more than this machine has."""
+    there = all_memory()
+    if there is not None and needed > there:
+        fewer = "make it smaller" if what == "weights" else "make it smaller, or --train-samples"
+        raise RunError(
+            f"the {what} of this network take {needed / 2**30:.3g} GiB, this machine has "
+            f"{there / 2**30:.3g} GiB of memory: {fewer}"
+        )
 
 
 def device_of(args: Settings) -> torch.device:
@@ -213,6 +221,10 @@ def train_in(
         if args.system.has_phases:
             print(search_in_words(schedule, next(iter(nets.values()))), flush=True)
         warn_of_memory(nets, data, schedule)
+        for caution in [*cautions_of(schedule), *args.system.cautions(args, data)]:
+            print(f"warning: {caution}", file=sys.stderr, flush=True)
+        if checkpoint and is_finished(checkpoint, args):
+            print(f"this run is finished: --epochs N, more than {args.epochs}, goes on with it")
         if args.device_label < 0 and (note := crowded(torch.get_num_threads())):
             print(note, file=sys.stderr, flush=True)
         watch = None
@@ -225,12 +237,22 @@ def train_in(
         return rows
     except Stopped as stop:
         raise Stopped(stop.signal_number, f"{stop}; {how_to_go_on(run.path, team)}") from None
+    except KeyboardInterrupt:  # a second one, which does not wait until all is saved
+        draws = False
+        raise Stopped(SIGINT, f"stopped at once; {how_to_go_on(run.path, team)}") from None
     except LostProcess as error:
         draws = False  # torchrun is about to end this process, too
         raise RunError(f"{error}; {how_to_go_on(run.path, team)}") from None
     finally:
         if draws:
             draw_figures(run.path)
+
+
+def is_finished(checkpoint: dict[str, Any], args: Settings) -> bool:
+    """Whether nothing is left to do of a training."""
+    progress = checkpoint["progress"]
+    over = set(methods_of(args)) <= set(progress.get("over", []))
+    return over or progress["epoch"] > args.epochs
 
 
 def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:

@@ -167,6 +167,14 @@ class System:
         """About how many numbers a network keeps at least, where sizes are typed."""
         return 0
 
+    def n_states(self, args: argparse.Namespace, data: Any) -> int:
+        """About how many numbers a phase keeps at least, where all patterns are one batch."""
+        return 0
+
+    def cautions(self, args: argparse.Namespace, data: Any) -> list[str]:
+        """What a training should be warned of at its start, a sentence each."""
+        return []
+
     def starts_anywhere(self, args: argparse.Namespace) -> bool:
         """Whether the state that a free phase starts from is drawn with the seed."""
         return False

@@ -22,6 +22,12 @@ OURS = "the paper gives no settings for sparsification; these are ours"
 ASYM_AND, ASYM_OR, ASYM_XOR = ((f"asymmetric EP, {task}",) for task in ("AND", "OR", "XOR"))
 
 
+LOOKED_AT = 51  # steps that networks/directed.py keeps at a time
+LARGEST_STEP = 1e5  # of the weights, with which anything was seen to be learnt is far below
+UPDATES_PER_SECOND = 4e7  # of states, on one core of an AMD EPYC, with what DEEP's rule gathers
+LONG = 10.0  # minutes, of a training that is told beforehand how long it is
+
+
 class Directed(System):
     """One of the two: networks on a graph of one-way connections, many of them at once."""
 
@@ -186,7 +192,33 @@ class Directed(System):
         return args.num_net * len(data.train) * neurons**2
 
     def n_weights(self, args, data):
-        return args.num_net * (math.prod(data.shape) + sum(args.N_H) + data.n_classes) ** 2
+        neurons = math.prod(data.shape) + sum(args.N_H) + data.n_classes
+        return 2 * args.num_net * neurons**2  # of double length
+
+    def n_states(self, args, data):
+        if args.solver != "step":
+            return 0
+        moving = args.num_net * len(data.train) * (sum(args.N_H) + data.n_classes)
+        return 3 * LOOKED_AT * moving  # the steps between two looks, and what a rule makes of them
+
+    def cautions(self, args, data):
+        found = []
+        if args.dt_W > LARGEST_STEP and not args.sign:
+            found.append(
+                f"--dt_W {args.dt_W:g} moves weights so far in one epoch that neurons are held at "
+                f"0 or 1 and cannot move back: the paper takes {self.dt_W:g}"
+            )
+        free, nudged = args.T or args.max_sweeps or 100, args.Kmax
+        steps = len(data.train) * (free + nudged) + len(data.test) * free
+        updates = args.num_net * (sum(args.N_H) + data.n_classes) * steps
+        minutes = updates / UPDATES_PER_SECOND / 60
+        if args.epochs * minutes > LONG:
+            found.append(
+                f"an epoch is {updates:.1e} updates of states, each step one of all patterns: "
+                f"about {minutes:.1f} min on one core, {args.epochs * minutes:.0f} min for "
+                f"{args.epochs} epochs; --train-samples, --T, --Kmax or --epochs make it shorter"
+            )
+        return found
 
     def starts_anywhere(self, args):
         return args.init_state > 0

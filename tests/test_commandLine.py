@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+import subprocess
 import sys
+from types import SimpleNamespace
 
 import commands
 import pytest
@@ -11,7 +13,9 @@ import torch
 from PIL import Image
 
 import commandLine
+from errors import Stopped
 from runFolder import FORMAT
+from runs.one import run_training
 from systems import PRESETS
 from systems.listing import times
 
@@ -191,6 +195,13 @@ WRONG = {  # command line -> what its one line must say
     "--epoch 3": "unrecognized arguments: --epoch: did you mean --epochs?",
     "--epoch=3": "unrecognized arguments: --epoch: did you mean --epochs?",
     "-epochs 3": "unrecognized arguments: -epochs: did you mean --epochs?",
+    "--sweep seed 1 2": "--sweep seed: seeds are run by --trials N",
+    "--sweep bypas_p 0 1": "no such option to sweep: did you mean bypass_p",
+    "--trials 1000000000": "--trials and --sweep ask for 1000000000 runs, 100000 are the most",
+    "--trials 2 --jobs 1000000": "--jobs 1000000: this machine has",
+    "--preset P-1h --training-method DEEP": "which --training-method asks for: it is one of --pre",
+    "digits": "unrecognized arguments: digits: did you mean --dataset digits?",
+    f"{DIGITS} --size_tab 10 300000 300000 64 --lr_tab .1": "GiB of memory: make it smaller",
     "--lr 0.1": "unrecognized arguments: --lr: did you mean --lr_tab?",
     "--help equilibria": "there is no group and no option 'equilibria': did you mean equilibrium?",
     "--beta 0": "--beta: '0' is not a number other than 0",
@@ -305,6 +316,85 @@ def test_memory_that_ends_while_a_network_is_built_is_a_sentence(place, capfd, m
     monkeypatch.setattr(one, "all_memory", lambda: None)  # as on a system that does not tell
     monkeypatch.setattr("systems.layered.EnergyBased.build", build)
     assert "not enough memory for this network" in commands.fails(DIGITS, capfd)
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    {
+        "--lr_tab 1e30": "--lr_tab 1e+30 moves weights so far",
+        "--beta 1e30": "--beta 1e+30 holds the outputs",
+        "--training-method DEEP --dt_W 1e30 --T 5 --Kmax 5": "--dt_W 1e+30 moves weights so far",
+    }.items(),
+)
+def test_a_step_without_return_is_warned_of(words, expected, place, capfd):
+    sizes = "" if "DEEP" in words else "--size_tab 10 8 64"
+    commands.call(*f"{DIGITS} --train-samples 20 {sizes} {words} --epochs 1".split())
+    assert f"warning: {expected}" in capfd.readouterr().err
+
+
+def test_directed_networks_say_how_long_an_epoch_of_many_patterns_is():
+    args = commandLine.parse(["--dataset", "mnist", "--training-method", "DEEP"])
+    data = SimpleNamespace(train=range(60000), test=range(10000), n_classes=10, shape=(1, 28, 28))
+    [caution] = args.system.cautions(args, data)
+    assert "an epoch is 2.0e+09 updates of states" in caution and "--train-samples" in caution
+    few = SimpleNamespace(train=range(4), test=range(4), n_classes=1, shape=(2,))
+    assert not args.system.cautions(args, few)
+
+
+def test_a_loss_that_is_not_finite_names_what_was_typed(place, capfd):
+    line = f"{DIGITS} --discrete --size_tab 10 8 64 --train-samples 40 --T 5 --Kmax 10 --beta 1e30"
+    with pytest.raises(AssertionError, match="lower --beta; the last checkpoint"):
+        commands.fails(line, capfd)  # a warning comes before
+
+
+def test_memory_that_ends_while_training_is_a_sentence(place, capfd, monkeypatch):
+    monkeypatch.setattr("runs.one.train", lambda *_: torch.empty(2**50))
+    message = commands.fails(f"{DIGITS} --size_tab 10 8 64", capfd)
+    assert "there is not enough memory for this: a smaller network, --batch-size" in message
+
+
+def test_what_is_stored_of_another_kind_is_named(place, capfd):
+    commands.call(*commands.SMALL, "--epochs", 1)
+    folder = commands.only_run(place / "results")
+    other = "--training-method DEEP"
+    message = commands.fails(f"--action evaluate --load {folder}/checkpoint.pt {other}", capfd)
+    assert "--training-method cannot be changed: --load takes a network of the energy" in message
+    message = commands.fails(f"--resume {folder} {other}", capfd)
+    assert "--training-method cannot be changed: --resume takes a network of the en" in message
+    assert "this run is finished: --epochs N" in commands.call("--resume", folder)
+
+
+def test_what_has_no_middle_is_not_resumed(place, capfd):
+    commands.call(*commands.SMALL, "--action", "receipe", "--batches", 1)
+    folder = commands.only_run(place / "results")
+    message = commands.fails(f"--resume {folder}", capfd)
+    assert "is of --action receipe, which has no middle to go on from: do it again by" in message
+
+
+def test_nobody_reading_does_not_end_a_run(place):
+    line = f"{shlex.quote(sys.executable)} {commands.ROOT}/main.py --no-figures"
+    done = subprocess.run(
+        f"{line} {shlex.join(commands.SMALL)} --train-samples 100 --epochs 3 2>&1 | head -1; "
+        "echo ${PIPESTATUS[0]}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    first, status = done.stdout.splitlines()
+    assert first.startswith("results in") and status == "0" and not done.stderr
+    rows = (commands.only_run(place / "results") / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 4
+
+
+def test_a_second_signal_prints_the_command_that_goes_on(place, capsys, monkeypatch):
+    def train(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runs.one.train", train)
+    with pytest.raises(Stopped, match="stopped at once; go on with: python main.py --resume"):
+        args = commandLine.parse([*commands.SMALL, "--no-figures"])
+        run_training(args, list(commands.SMALL))
 
 
 def test_a_rate_whose_quotient_by_beta_overflows_is_a_sentence(place, capfd):

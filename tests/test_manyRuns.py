@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shlex
 
 import commands
@@ -13,7 +14,7 @@ from commands import fails
 from errors import RunError
 from runFolder import lock, read_checkpoint
 from runs import launch, many
-from runs.many import Run, plan_runs, read_rows, tables
+from runs.many import Run, plan_runs, read_rows, spread_of, tables
 
 TINY = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2]
 TINY += ["--batch-size", 500, "--lr_tab", 0.5]
@@ -185,11 +186,11 @@ def test_the_summary_has_mean_deviation_number_best_and_last_epoch(by_jobs):
     rows = read_rows(folder / "summary.csv")
     text = (folder / "summary.md").read_text()
     head = text.splitlines()[0]
-    for name in ("n", "epochs", "train error", "test error", "best test error", "best epoch"):
+    for name in ("n", "epochs", "train error (%)", "test error (%)", "best epoch", "seconds (s)"):
         assert f"| {name} |" in head
     for name in ("test_error", "best_test_error", "best_epoch"):
         values = [float(row[name]) for row in rows]
-        assert f"| {np.mean(values):.4g} ± {np.std(values, ddof=1):.2g} |" in text
+        assert f"| {spread_of(values)} |" in text
     assert "| EP | 2 | 2 ± 0 |" in text
 
 
@@ -200,11 +201,29 @@ def test_two_sweeps_make_a_grid(tmp_path):
     folder = group_in(tmp_path)
     rows = read_rows(folder / "summary.csv")
     own = [float(r["test_error"]) for r in rows if (r["T"], r["beta"]) == ("6", "0.5")]
-    cell = f"{np.mean(own):.4g} ± {np.std(own, ddof=1):.2g}"
+    cell = spread_of(own)
     lines = (folder / "summary.md").read_text().splitlines()
     assert "| T \\ beta | 0.5 | 1 |" in lines
     assert any(line.startswith(f"| 6 | {cell} |") for line in lines)
     assert (folder / "trials.png").exists() and not (folder / "sweep.png").exists()
+
+
+@pytest.mark.parametrize(
+    "values, text",
+    [
+        ([1.90, 1.91, 1.92], "1.910 ± 0.010"),
+        ([90.0, 10.0], "50 ± 57"),
+        ([0.03258, 0.03262], "0.032600 ± 0.000028"),
+        ([1200.0, 1500.0], "1350 ± 212"),
+        ([2.0, 2.0], "2 ± 0"),
+        ([2.5], "2.5"),
+        ([2.5, math.nan], "2.5 (1 of 2)"),
+        ([math.nan, math.inf], "-"),
+        ([1e9, 2e9], "1.5e+09 ± 7.1e+08"),
+    ],
+)
+def test_a_mean_has_the_digits_that_its_spread_allows(values, text):
+    assert spread_of(values) == text
 
 
 def test_a_table_of_runs_that_have_all_failed_says_so():
@@ -270,7 +289,10 @@ def test_the_summary_shows_the_epoch_that_validation_chose(tmp_path):
     folder = group_in(tmp_path)
     rows, text = read_rows(folder / "summary.csv"), (folder / "summary.md").read_text()
     assert list(rows[0])[-3:] == ["seconds", "kept_epoch", "kept_test_error"]
-    assert "| test error | kept test error | kept epoch | best test error | best epoch |" in text
+    names = (
+        "| test error (%) | kept test error (%) | kept epoch | best test error (%) | best epoch |"
+    )
+    assert names in text
     for row in rows:
         best = read_checkpoint(folder / row["run"] / "checkpoint.pt")["progress"]["best"]
         kept, metrics = int(row["kept_epoch"]), read_rows(folder / row["run"] / "metrics.csv")
