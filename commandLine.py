@@ -341,6 +341,11 @@ def check_pairs(args: Settings, typed: set[str], new: set[str]) -> None:
         raise UserError("--dataset random is for dense networks and needs --size_tab")
     if args.dataset != "folder" and {"image_size", "grey"} & typed:
         raise UserError(f"--image-size and --grey are for --dataset folder, not {args.dataset}")
+    if args.augment and args.persistent:
+        raise UserError(
+            "--augment changes every batch, --persistent needs batches that never do: "
+            "--no-persistent"
+        )
     if args.resume and new - FREE_WHEN_RESUMING:
         wrong = ", ".join(parser.spelling(name) for name in sorted(new - FREE_WHEN_RESUMING))
         raise UserError(f"--resume goes on with the recorded options: {wrong} cannot be changed")

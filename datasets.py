@@ -21,11 +21,13 @@ import numpy as np
 import torch
 
 from errors import DataError
+from parallel import ALONE, Team
 from readers.base import SPLIT_SEED, Parts, Source, Split, choose_test, require
 from readers.cifar import read_cifar
 from readers.file import read_file
 from readers.folder import read_folder
 from readers.mnist import read_mnist
+from readers.svhn import read_svhn
 from readers.tinyImagenet import read_tiny_imagenet
 
 
@@ -44,6 +46,49 @@ class Dataset(NamedTuple):
     def unit(self) -> str:
         """Of the errors."""
         return "half squared error" if self.train.task == "values" else "%"
+
+
+AT_A_TIME = 1000  # samples that are measured together, as numbers take more space than pixels
+MARGIN = 4  # pixels by which a picture is moved at most, up and down, right and left
+
+
+def normalised(data: Dataset) -> Dataset:
+    """The same with inputs of mean 0 and standard deviation 1 over all training data.
+
+    Of images per channel, else per column; what never changes keeps its scale.
+    """
+    x, sums = data.train.x, [0.0, 0.0]
+    axes = [0, *range(2, x.dim())]
+    for part in x.split(AT_A_TIME):
+        values = part.double() / data.train.scale
+        sums[0] += values.sum(axes)
+        sums[1] += values.square().sum(axes)
+    n = x.numel() / x.shape[1]
+    mean = sums[0] / n
+    std = (sums[1] / n - mean.square()).clamp(min=0.0).sqrt()
+    std = torch.where(std > 1e-6, std, 1.0)
+    shape = (-1, *(1 for _ in axes[1:]))
+    given = {"mean": mean.view(shape), "std": std.view(shape)}
+    train = replace(data.train, **given)
+    test = train if data.test is data.train else replace(data.test, **given)
+    return data._replace(train=train, test=test)
+
+
+def crop_and_flip(x: torch.Tensor, team: Team = ALONE) -> torch.Tensor:
+    """Images (batch, channels, height, width), each moved at random and mirrored or not.
+
+    They are moved by up to MARGIN pixels each way, the last row or column going on at the edge.
+    Randomness is from torch's global generator, for the whole batch, of which a team has parts.
+    """
+    height, width = x.shape[2:]
+    [n, *_] = team.whole_shape(x.shape)
+    moves = team.cut(torch.randint(-MARGIN, MARGIN + 1, (n, 2))).to(x.device)
+    mirrored = team.cut(torch.rand(n, 1) < 0.5).to(x.device)
+    rows = (torch.arange(height, device=x.device) + moves[:, :1]).clamp_(0, height - 1)
+    columns = (torch.arange(width, device=x.device) + moves[:, 1:]).clamp_(0, width - 1)
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    sample = torch.arange(len(x), device=x.device)[:, None, None]
+    return x[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def hold_out(data: Dataset, share: float, seed: int) -> Dataset:
@@ -177,12 +222,14 @@ def random_dataset(
 DATASETS: dict[str, Callable[[Source], Parts]] = {
     "mnist": partial(read_mnist, "MNIST"),
     "fashion-mnist": partial(read_mnist, "FashionMNIST"),
+    "kmnist": partial(read_mnist, "KMNIST"),
     "digits": read_digits,
     "wine": partial(read_table, "wine"),
     "diabetes": partial(read_table, "diabetes"),
     **{name: partial(read_logic, name) for name in LOGIC},
     "cifar10": partial(read_cifar, "CIFAR10"),
     "cifar100": partial(read_cifar, "CIFAR100"),
+    "svhn": read_svhn,
     "tiny-imagenet": read_tiny_imagenet,
     "folder": read_folder,
     "file": read_file,

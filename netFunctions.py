@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from datasets import Dataset, Split
+from datasets import Dataset, Split, crop_and_flip
 from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Lesson, Schedule, Tensors, is_of_search, other_sign
@@ -615,6 +615,8 @@ class Epoch(NamedTuple):
         schedule = self.schedule.at(self.schedule.epoch, k, n_batches)
         particles = self.particles[0]
         torch.manual_seed(draw)
+        if schedule.augment:
+            x = crop_and_flip(x, self.net.team)
         if schedule.random_sign and draw % 2:
             schedule = dataclasses.replace(schedule, beta=other_sign(self.net, schedule))
         team, size = self.net.team, schedule.batch_size

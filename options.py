@@ -288,6 +288,17 @@ def add_data(parser: Parser, systems: Sequence[Any]) -> None:
         "--image-size", type=positive_int, metavar="PIXELS", help="side of the images of a folder"
     )
     group.add_argument("--grey", action=Flag, help="read the images of a folder as grey")
+    group.add_argument(
+        "--normalise",
+        action=Flag,
+        help="inputs of mean 0 and standard deviation 1 over the training data, per channel or "
+        "column, instead of within 0 and 1",
+    )
+    group.add_argument(
+        "--augment",
+        choices=["crop-flip"],
+        help="images to learn from are moved by up to 4 pixels each way and mirrored at random",
+    )
 
 
 def add_optimisation(parser: Parser, systems: Sequence[Any]) -> None:

@@ -42,6 +42,7 @@ class Schedule:
     nudge: how EP learns what a nudge does: "finite" by a phase under one, "linear" by the adjoint
         of a step at rest, which is the limit of no nudge at all, "continual" by a phase in which
         the weights follow every step.
+    augment: move and mirror the images to learn from at random.
     persistent: start the free phase of a batch where its last one ended; batches never change.
     measure_training: test on the training data after each epoch, too.
     epoch: the one under way, counted from 1.
@@ -81,6 +82,7 @@ class Schedule:
     momentum: float = 0.9
     weight_decay: float = 0.0
     patience: int = 0
+    augment: bool = False
     min_gain: float = 0.1
     solver: str = "step"
     omega: float = 0.0

@@ -41,6 +41,7 @@ class Split:
         y: (n,), int64 class index; or (n, n_out), real targets in [0, 1]; on the device.
         n_classes: width of a target.
         scale: what 1.0 is stored as; batches are x / scale, in [0, 1].
+        mean, std: of normalised inputs, in the units of a batch, per channel or column.
         task: "classes" (the largest output is the answer), "bits" (each output is on or off, from
             1/2 on) or "values" (regression).
     """
@@ -50,6 +51,8 @@ class Split:
     n_classes: int
     scale: float
     task: str = "classes"
+    mean: torch.Tensor | None = None
+    std: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -60,10 +63,12 @@ class Split:
         """The samples at `index` (a slice, or int64 (b,)), ready for a network.
 
         Returns:
-            data: (b, *shape), in [0, 1]; always a copy, free to be written to.
+            data: (b, *shape), in [0, 1] unless normalised; always a copy, free to be written to.
             target: (b, n_classes), one-hot unless real targets are stored.
         """
         data = self.x[index].to(dtype, copy=True).div_(self.scale)
+        if self.mean is not None:
+            data.sub_(self.mean.to(dtype)).div_(self.std.to(dtype))
         if self.y.ndim == 2:
             return data, self.y[index].to(dtype)
         label = self.y[index].unsqueeze(1)  # (b, 1)

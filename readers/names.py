@@ -3,6 +3,7 @@
 NAMES = (
     "mnist",
     "fashion-mnist",
+    "kmnist",
     "digits",
     "wine",
     "diabetes",
@@ -13,6 +14,7 @@ NAMES = (
     "identity",
     "cifar10",
     "cifar100",
+    "svhn",
     "tiny-imagenet",
     "folder",
     "file",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-DATA = {"dataset", "data_dir", "image_size", "grey"}
+DATA = {"dataset", "data_dir", "image_size", "grey", "normalise"}
 MACHINE = {"device_label", "threads", "dtype"}
 SEARCH = {"solver", "omega", "tol", "max_sweeps"}
 MANY = {"trials", "sweep", "jobs", "backend", "scheduler"}
@@ -40,7 +40,7 @@ TRAIN = Action(
         | MANY
         | SEARCH
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
-        | {"benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "nudge"}
+        | {"augment", "benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "nudge"}
         | {"persistent", "seed", "resume", "compile", "tensorboard", "no_figures"}
         | FOLDER
     ),

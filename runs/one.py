@@ -29,6 +29,7 @@ from datasets import (
     Split,
     hold_out,
     load_dataset,
+    normalised,
     one_hot,
     random_dataset,
     some_of,
@@ -138,6 +139,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         momentum=args.momentum,
         weight_decay=args.weight_decay,
         patience=args.patience or 0,
+        augment=bool(args.augment),
         solver=args.solver or "step",
         omega=args.omega or 0.0,
         max_sweeps=args.max_sweeps or 0,
@@ -153,6 +155,10 @@ def load_data(args: Settings) -> tuple[Settings, Dataset]:
         data = load_dataset(args.dataset, args.data_dir, device, args.image_size, args.grey)
     if data.note:
         print(data.note, flush=True)
+    if args.augment and len(data.shape) != 3:
+        raise RunError(f"--augment {args.augment} is for images, {args.dataset} has none")
+    if args.normalise:
+        data = normalised(data)
     if args.one_hot and data.train.task == "bits":
         data = one_hot(data)
     if args.train_samples:

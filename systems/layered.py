@@ -194,7 +194,15 @@ def check_loss(args: argparse.Namespace, data: Any) -> None:
 
 
 def check_bounds(args: argparse.Namespace) -> None:
-    """Raise UserError where states could leave the part of rho that is solved for."""
+    """Raise UserError where states could leave the part of rho that is solved for, or data
+
+    their part.
+    """
+    if args.normalise and args.activation_function.startswith("hardsigm"):
+        raise UserError(
+            f"--normalise: this network sees rho of its data, and {args.activation_function} cuts "
+            "off what is below 0: use --discrete, or another --activation-function"
+        )
     if args.no_clamp and args.activation_function == "hardsigm2":
         raise UserError(
             "--activation-function hardsigm2 is for states that are kept in [0, 1]: leave out "
@@ -378,4 +386,22 @@ ENERGY_BASED.presets = {
 PROTOTYPICAL.presets = (
     rows("P-1h", P_1H, 40, 15) | rows("P-2h", P_2H, 100, 20) | rows("P-3h", P_3H, 180, 20)
 )
-CONVOLUTIONAL.presets = rows("P-conv", P_CONV, 200, 10)
+CONVOLUTIONAL.presets = rows("P-conv", P_CONV, 200, 10) | {
+    "cifar10-laborieux": Preset(
+        "--dataset cifar10 --C_tab 512 512 256 128 3 --size_tab 10 --Fconv 3 --pads 0 1 1 1 "
+        "--pool max --activation-function hardsigm2 --loss cross-entropy --optimizer momentum "
+        "--momentum 0.9 --weight-decay 0.0003 --schedule cosine --lr_tab 0.05 0.08 0.1 0.15 0.25 "
+        "--epochs 120 --batch-size 128 --beta 1 --beta-sign both --T 250 --Kmax 25 "
+        "--augment crop-flip --normalise",
+        ("CIFAR-10, symmetric nudging",),
+        "Laborieux et al. 2021; their program divides the inputs by three times their standard "
+        "deviation, --normalise by once",
+    ),
+    "cifar10-small": Preset(
+        "--dataset cifar10 --C_tab 64 32 16 3 --size_tab 10 --Fconv 3 --padding --pool max "
+        "--activation-function hardsigm --loss cross-entropy --optimizer adam --epochs 10 "
+        "--batch-size 32 --beta 0.5 --beta-sign both --solver relax",
+        (),
+        "a network in the manner of cifar10-laborieux that trains on two cores; ours",
+    ),
+}
