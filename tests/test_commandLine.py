@@ -184,7 +184,7 @@ WRONG = {  # command line -> what its one line must say
     "--action learn": "invalid choice: 'learn': choose from train, plotcurves,",
     "--action plot": "invalid choice: 'plot': did you mean plotcurves?",
     "--activation-function relu": "invalid choice: 'relu': choose from sigm, tanh, hardsigm",
-    "--dataset mnits": "invalid choice: 'mnits': did you mean mnist?",
+    "--dataset mnits": "invalid choice: 'mnits': did you mean mnist or kmnist?",
     "--training-method backprop": "invalid choice: 'backprop': did you mean BrainProp?",
     "--dtype float16": "invalid choice: 'float16': did you mean float64 or float32?",
     "--preset P-9h": "invalid choice: 'P-9h': did you mean P-3h, P-2h or P-1h?",
