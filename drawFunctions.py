@@ -127,6 +127,7 @@ def draw_learning(axes, curves: list[Curve], label: str, unit: str = "%") -> Non
         mean = table.mean(0)
         look = {"marker": marker, "markevery": max(1, len(mean) // 12)}
         look = look if style in STYLES.values() else {}
+        look |= {"mfc": "none"} if style == STYLES["train"] else {}  # tells a single point
         (line,) = axes.plot(epochs, mean, style, color=colour, ms=3.5, lw=1.4, **look)
         if len(table) > 1:
             std = table.std(0, ddof=1)

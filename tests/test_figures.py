@@ -103,6 +103,9 @@ def test_one_epoch_has_one_tick_and_a_marker_inside_the_frame(tmp_path, saved):
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
     assert axes.get_ylim()[0] < 0 < axes.get_ylim()[1]
+    plotFunctions.plot_results(make_folder(tmp_path / "b", {"EP": [9.0]}))
+    train, test = saved["results"].axes[0].lines
+    assert train.get_markerfacecolor() == "none" != test.get_markerfacecolor()
 
 
 def test_no_legend_lies_on_a_curve(tmp_path, saved):
