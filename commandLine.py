@@ -158,7 +158,8 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
             record = Path(chosen["resume"]) / "hyperparameters.json"
             return words_of(parser, resumable(read_options(record), record))
         if "load" in chosen:
-            return words_of(parser, read_checkpoint(chosen["load"])["options"])
+            recorded = read_checkpoint(chosen["load"])["options"]
+            return words_of(parser, {k: v for k, v in recorded.items() if k != "test_samples"})
     except RunError as error:
         parser.error(f"--{next(iter(chosen))}: {error}")
     return []

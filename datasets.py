@@ -111,18 +111,23 @@ def hold_out(data: Dataset, share: float, seed: int) -> Dataset:
     return data._replace(train=train, validation=validation)
 
 
-def some_of(data: Dataset, n: int, seed: int) -> Dataset:
-    """Keep n training samples, drawn at random; the test data stay as they are.
+def some_of(data: Dataset, n: int, seed: int, part: str = "train") -> Dataset:
+    """Keep n samples for training (`part` "train") or testing ("test"), drawn at random; the
+
+    others stay as they are.
 
     Raises:
-        DataError: there are not so many.
+        DataError: there are not so many, or those for testing are those for training.
     """
-    total = len(data.train)
+    split = getattr(data, part)
+    total, name = len(split), {"train": "training", "test": "test"}[part]
     if n > total:
-        raise DataError(f"--train-samples {n}: {data.name} has {total} training samples")
+        raise DataError(f"--{part}-samples {n}: {data.name} has {total} {name} samples")
+    if part == "test" and data.test is data.train:
+        raise DataError(f"--test-samples: {data.name} is tested on what is learnt, all of it")
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-    kept = order[:n].sort().values.to(data.train.y.device)
-    return data._replace(train=replace(data.train, x=data.train.x[kept], y=data.train.y[kept]))
+    kept = order[:n].sort().values.to(split.y.device)
+    return data._replace(**{part: replace(split, x=split.x[kept], y=split.y[kept])})
 
 
 # ---------------------------------------------------------------------------------------- digits

@@ -121,9 +121,12 @@ class Curve(NamedTuple):
 
 
 def draw_learning(axes, curves: list[Curve], label: str, unit: str = "%") -> None:
-    """Curves over the epochs; the last value of each is in its label."""
+    """Curves over the epochs that have a value; the last one of each is in its label."""
     for name, epochs, values, colour, style, marker in curves:
         table = np.atleast_2d(values)
+        known = np.isfinite(table.mean(0))
+        if known.any():
+            epochs, table = np.asarray(epochs)[known], table[:, known]
         mean = table.mean(0)
         look = {"marker": marker, "markevery": max(1, len(mean) // 12)}
         look = look if style in STYLES.values() else {}

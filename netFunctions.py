@@ -189,8 +189,12 @@ class Progress:
         """Enter a finished epoch; return whether it is the best so far by what decides."""
         method, evaluation = row["method"], row.pop("evaluation")
         self.rows.append(row)
-        for name, value in {"silent": evaluation.silent, **evaluation.measures}.items():
-            self.notes.setdefault(f"{method}_test_{name}", []).append(value)
+        if evaluation is not None:
+            measures = {"silent": evaluation.silent, **evaluation.measures}
+            if schedule.test_every > 1:  # which epochs the others are of
+                measures["epoch"] = row["epoch"]
+            for name, value in measures.items():
+                self.notes.setdefault(f"{method}_test_{name}", []).append(value)
         history = self.history.setdefault(method, {})
         for name, values in self.record.items():
             if is_of_search(name):
@@ -199,16 +203,21 @@ class Progress:
             elif name not in ("error", "loss"):
                 before = history.get(name, values.new_zeros(0, *values.shape))
                 history[name] = torch.cat([before, values[None]])
-        if not schedule.patience:
-            return False
-        error = row.get("validation_error", row["test_error"])
-        best = self.best.get(method)
-        if best is None or error <= best["error"] - schedule.min_gain:
-            self.best[method] = {"error": error, "epoch": row["epoch"]}
-            return True
-        if row["epoch"] - best["epoch"] >= schedule.patience:
+        gains, ends = self.verdict(row, schedule)
+        if gains:
+            self.best[method] = {"error": deciding(row), "epoch": row["epoch"]}
+        if ends:
             self.over.append(method)
-        return False
+        return gains
+
+    def verdict(self, row: dict[str, Any], schedule: Schedule) -> tuple[bool, bool]:
+        """Whether an epoch is the best so far by what decides, and whether its method ends."""
+        if not schedule.patience:
+            return False, False
+        best, error = self.best.get(row["method"]), deciding(row)
+        if best is None or error <= best["error"] - schedule.min_gain:
+            return True, False
+        return False, row["epoch"] - best["epoch"] >= schedule.patience
 
     def kept_epochs(self) -> dict[str, int]:
         """By method, the epoch whose weights are kept: with patience the best, else the last."""
@@ -220,6 +229,11 @@ class Progress:
         last = index == n_methods - 1
         self.epoch, self.method = self.epoch + last, 0 if last else index + 1
         self.batch, self.seconds, self.record = 0, 0.0, {}
+
+
+def deciding(row: dict[str, Any]) -> float:
+    """The error of an epoch that decides on the best one: on the validation data, if there are."""
+    return row.get("validation_error", row["test_error"])
 
 
 def epoch_order(seed: int, epoch: int, n: int, device: torch.device) -> torch.Tensor:
@@ -454,7 +468,8 @@ class Training:
         line = epoch_line(row, self.schedule.epochs, self.data.unit)
         with tqdm.external_write_mode():
             print(line + sweeps_in_words(progress.record), flush=True)
-            warn_of_traps(progress, method, self.schedule)
+            if row["test_error"] is not None:
+                warn_of_traps(progress, method, self.schedule)
         return row
 
 
@@ -582,7 +597,7 @@ class Epoch(NamedTuple):
         progress.record = {name: v.cpu() for name, v in record.items()}
         try:
             with self.particles[1].whole_pass():
-                return self.row(progress.record, started)
+                return self.row(progress, started)
         except Stopped as stopped:
             self.halt(progress, record, n_batches, started, stopped.signal_number)
 
@@ -627,28 +642,39 @@ class Epoch(NamedTuple):
             particles.keep(span, lesson.state, team.n_stored(len(self.data.train), size))
         return lesson
 
-    def row(self, record: dict[str, torch.Tensor], started: float) -> dict[str, Any]:
-        """Test the network; return the epoch's row of metrics.csv and the test's results."""
-        data, schedule = self.data, self.schedule
-        particles = self.particles[1] if schedule.persistent else None
+    def row(self, progress: Progress, started: float) -> dict[str, Any]:
+        """Test the network; return the epoch's row of metrics.csv and the test's results.
+
+        An epoch that is not tested has None for both.
+        """
+        data, schedule, record = self.data, self.schedule, progress.record
         error, loss = (record[k].sum().item() / len(data.train) for k in ("error", "loss"))
-        evaluation = Evaluation(error, loss, 0, {})
-        if data.test is not data.train:  # where they are the same, the free phases are the test
-            evaluation = evaluate(self.net, data.test, schedule, self.method, particles)
+        due = schedule.epoch % schedule.test_every == 0 or schedule.epoch == schedule.epochs
+        due |= data.validation is None and schedule.patience > 0  # where the test decides
+        found = Evaluation(error, loss, 0, {}) if data.test is data.train else None
+        found = found or (self.tested() if due else None)
         row = {
             "epoch": schedule.epoch,
             "method": self.method,
             "train_error": error,
-            "test_error": evaluation.error,
+            "test_error": found and found.error,
             "loss": loss,
             "seconds": round(time.perf_counter() - started, 3),
         }
         if data.validation is not None:
             held_out = evaluate(self.net, data.validation, schedule, self.method)
             row["validation_error"] = held_out.error
+        if found is None and any(progress.verdict(row, schedule)):
+            found = self.tested()
+            row["test_error"] = found.error
         if schedule.measure_training:
             row["train_error_full"] = self.training_error()
-        return row | {"evaluation": evaluation}
+        return row | {"evaluation": found}
+
+    def tested(self) -> Evaluation:
+        """What the network as it is now does on the test data."""
+        particles = self.particles[1] if self.schedule.persistent else None
+        return evaluate(self.net, self.data.test, self.schedule, self.method, particles)
 
     def training_error(self) -> float:
         """Error on the training data of the network as it is now."""
@@ -698,7 +724,7 @@ def warn_of_traps(progress: Progress, method: str, schedule: Schedule) -> None:
 def epoch_line(row: dict[str, Any], epochs: int, unit: str) -> str:
     line = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['method']:<4}"
     for name in ("train_error", "train_error_full", "validation_error", "test_error"):
-        if name in row:
+        if row.get(name) is not None:
             line += f"  {name.replace('_', ' ')} {number(row[name], unit)}"
     return f"{line}  loss {row['loss']:.4f}  {row['seconds']:.1f} s"
 

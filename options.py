@@ -285,6 +285,19 @@ def add_data(parser: Parser, systems: Sequence[Any]) -> None:
         help="learn from so many only, drawn with --seed: for a first look",
     )
     group.add_argument(
+        "--test-samples",
+        type=positive_int,
+        metavar="N",
+        help="test on so many only, drawn with --seed; --action evaluate takes all unless told",
+    )
+    group.add_argument(
+        "--test-every",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="test after every N epochs, and after the last; with --patience the best ones, too",
+    )
+    group.add_argument(
         "--image-size", type=positive_int, metavar="PIXELS", help="side of the images of a folder"
     )
     group.add_argument("--grey", action=Flag, help="read the images of a folder as grey")

@@ -100,8 +100,8 @@ def by_method(rows: Rows) -> dict[str, Rows]:
 
 
 def numbers(rows: Rows, name: str) -> np.ndarray:
-    """A column, (rows,)."""
-    return np.array([float(row[name]) for row in rows])
+    """A column, (rows,); NaN where it is empty, as of an epoch that was not tested."""
+    return np.array([float(row[name] or "nan") for row in rows])
 
 
 def unit_of(folder: Path) -> str:

@@ -406,7 +406,8 @@ def is_count(value: Any) -> bool:
 def are_rows(value: Any) -> bool:
     """Rows of metrics.csv: each has all the columns, and the same."""
     kinds = dict.fromkeys(METRICS, (int, float)) | {"epoch": int, "method": str}
-    return fits(value, [{str: (int, float, str)}]) and all(
+    kinds["test_error"] = (int, float, None)  # of an epoch that was not tested
+    return fits(value, [{str: (int, float, str, None)}]) and all(
         row.keys() == value[0].keys()
         and all(key in row and fits(row[key], kind) for key, kind in kinds.items())
         for row in value
@@ -493,6 +494,6 @@ class Scalars:
     def add(self, row: dict[str, Any]) -> None:
         """Write a row of metrics.csv."""
         for name, value in row.items():
-            if name not in ("epoch", "method"):
+            if name not in ("epoch", "method") and value is not None:
                 self.writer.add_scalar(f"{row['method']}/{name}", value, row["epoch"])
         self.writer.flush()

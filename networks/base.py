@@ -45,6 +45,7 @@ class Schedule:
     augment: move and mirror the images to learn from at random.
     persistent: start the free phase of a batch where its last one ended; batches never change.
     measure_training: test on the training data after each epoch, too.
+    test_every: epochs from one test to the next; the last epoch is tested, too.
     epoch: the one under way, counted from 1.
     halve_every: epochs after which the rates are halved (0: never).
     cosine: the rates fall to 0 over all epochs, along half a period of a cosine, batch by batch.
@@ -74,6 +75,7 @@ class Schedule:
     persistent: bool = False
     measure_training: bool = False
     epoch: int = 1
+    test_every: int = 1
     halve_every: int = 0
     cosine: bool = False
     warmup: float = 0.0

@@ -38,7 +38,7 @@ from systems.papers import PaperResult, results_of
 NO_SHAPE = {"action", "seed", "epochs", "training_method", "benchmark", "num_net"}
 NO_SHAPE |= {"data_dir", "results_dir", "device_label", "threads", "compile", "test_batch_size"}
 NO_SHAPE |= {"train_error", "curves", "save_full", "folders", "tensorboard"}
-NO_SHAPE |= {"name", "note", "no_figures"}
+NO_SHAPE |= {"name", "note", "no_figures", "test_every"}
 SELECTING = {"training_method", "benchmark", "action"}.union(*(s.selectors for s in SYSTEMS))
 NEAR = 3  # options in which an experiment may differ from a preset to be called by its name
 
@@ -89,11 +89,12 @@ class Trial(NamedTuple):
     def measured(self, epoch: int) -> dict[str, float]:
         """What came out after so many epochs, by the names of papers.csv."""
         rows = [row for row in self.rows if row["epoch"] <= epoch] or self.rows[:1]
-        values = {name: rows[-1][name] for name in ("train_error", "test_error")}
+        tested = [row for row in rows if "test_error" in row] or [{"test_error": math.nan}]
+        values = {"train_error": rows[-1]["train_error"], "test_error": tested[-1]["test_error"]}
         if self.run.system.shown_as == "accuracy":
             kept_at = kept_epoch(self.run, self.method)
             kept = next((row for row in rows if row["epoch"] == kept_at), rows[-1])
-            values["test_accuracy"] = 100 - kept["test_error"]
+            values["test_accuracy"] = 100 - kept.get("test_error", math.nan)
             values["train_accuracy"] = 100 - kept["train_error"]
             values["epochs"] = kept["epoch"]
         spread = self.run.arrays.get(f"{self.method}_log_spread")

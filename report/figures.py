@@ -198,7 +198,9 @@ def in_words(title: str, drawn: list[Curve]) -> str:
 def curves(one: Experiment) -> list[Curve]:
     """Test and training error per epoch of the seeds that count, and the paper's test errors."""
     length = min(len(trial.rows) for trial in one.counted)
-    chosen, colour = thinned(length), drawFunctions.colour_of(one.method)
+    tested = np.flatnonzero(np.isfinite(column(one.counted[0], "test_error", length)))
+    tested = tested if len(tested) else np.arange(length)
+    chosen, colour = tested[thinned(len(tested))], drawFunctions.colour_of(one.method)
     marker = drawFunctions.marker_of(one.method)
     epochs = column(one.counted[0], "epoch", length)[chosen]
     tables = {
@@ -219,8 +221,8 @@ def curves(one: Experiment) -> list[Curve]:
 
 
 def column(trial: Trial, name: str, length: int) -> np.ndarray:
-    """(epochs,); what is no number is not drawn."""
-    values = np.array([row[name] for row in trial.rows[:length]], float)
+    """(epochs,); what is no number, or was not measured, is not drawn."""
+    values = np.array([row.get(name, np.nan) for row in trial.rows[:length]], float)
     return np.where(np.isfinite(values), values, np.nan)
 
 

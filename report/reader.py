@@ -288,7 +288,10 @@ def read_metrics(path: Path, methods: list[str]) -> tuple[dict[str, list[dict[st
     try:
         for row in reader:
             own = found[row.pop(place)]
-            own.append(dict(zip(columns, map(float, row), strict=True)))
+            cells = dict(zip(columns, row, strict=True))
+            if not cells["test_error"]:  # of an epoch that was not tested
+                del cells["test_error"]
+            own.append({name: float(cell) for name, cell in cells.items()})
             own[-1]["epoch"] = int(own[-1]["epoch"])
             check_numbers(own[-1])
     except (csv.Error, IndexError, KeyError, ValueError, OverflowError):

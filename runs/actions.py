@@ -42,6 +42,7 @@ TRAIN = Action(
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
         | {"augment", "benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "nudge"}
         | {"persistent", "seed", "resume", "compile", "tensorboard", "no_figures"}
+        | {"test_samples", "test_every"}
         | FOLDER
     ),
     teaches=True,
@@ -54,7 +55,7 @@ EVALUATE = Action(
         | MACHINE
         | MANY
         | SEARCH
-        | {"test_batch_size", "dt", "T", "persistent", "seed", "load", "compile"}
+        | {"test_batch_size", "test_samples", "dt", "T", "persistent", "seed", "load", "compile"}
         | FOLDER
     ),
 )

@@ -231,12 +231,13 @@ def training_of(folder: Path) -> list[dict[str, Any]]:
     metrics, found = read_rows(folder / "metrics.csv"), []
     for method in dict.fromkeys(row["method"] for row in metrics):
         own = [row for row in metrics if row["method"] == method]
-        best = min(own, key=lambda row: float(row["test_error"]))
+        tested = [row for row in own if row["test_error"]]
+        best = min(tested, key=lambda row: float(row["test_error"]))
         row = {
             "method": method,
             "epochs": own[-1]["epoch"],
             "train_error": own[-1]["train_error"],
-            "test_error": own[-1]["test_error"],
+            "test_error": tested[-1]["test_error"],
             "best_test_error": best["test_error"],
             "best_epoch": best["epoch"],
             "loss": own[-1]["loss"],

@@ -132,6 +132,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         nudge=args.nudge or "finite",
         persistent=bool(args.persistent),
         measure_training=args.train_error == "full",
+        test_every=args.test_every,
         halve_every=args.halve_every if args.schedule == "step" else 0,
         cosine=args.schedule == "cosine",
         warmup=args.warmup,
@@ -163,6 +164,10 @@ def load_data(args: Settings) -> tuple[Settings, Dataset]:
         data = one_hot(data)
     if args.train_samples:
         data = some_of(data, args.train_samples, args.seed)
+    if args.test_samples:
+        data = some_of(data, args.test_samples, args.seed, "test")
+    if args.test_every > 1 and data.test is data.train:
+        raise RunError(f"--test-every: testing on {data.name}, on what is learnt, takes no time")
     if args.validation and args.validation != "test" and args.action == "train":
         data = hold_out(data, float(args.validation), args.seed)
     return with_threads(fitted(args, data), data), data
@@ -296,13 +301,14 @@ def last_words(
     lines, early = [], False
     for method in methods_of(args):
         own = [row for row in rows if row["method"] == method]
-        last, best = own[-1], min(own, key=lambda row: row["test_error"])
+        tested = [row for row in own if row["test_error"] is not None]
+        last, best = tested[-1], min(tested, key=lambda row: row["test_error"])
         errors = [number(row["test_error"], data.unit).strip() for row in (last, best)]
         lines.append(
             f"{method}: test error {errors[0]} after epoch {last['epoch']}, the best was "
             f"{errors[1]} after epoch {best['epoch']}"
         )
-        early = early or last["epoch"] < args.epochs
+        early = early or own[-1]["epoch"] < args.epochs
     more = f" --epochs {2 * args.epochs}"
     again = how_to_go_on(folder, team).removeprefix("go on with: ") + more
     if early or args.schedule == "cosine":  # of its own accord: it has nothing to go on for

@@ -5,18 +5,23 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import commands
+import numpy as np
 import pytest
+import torch
 
+import plotFunctions
 from commandLine import parse
 from datasets import load_dataset
 from errors import RunError
 from netClasses import EPcont
 from netFunctions import Progress, Schedule, Training
 from report.reader import read_results
-from runFolder import RunFolder, sole_process
+from runFolder import RunFolder, read_checkpoint, sole_process
+from runs.many import training_of
 
 
 @pytest.fixture(scope="module")
@@ -189,4 +194,86 @@ def test_the_list_needs_no_torch_and_reads_many_runs_soon(trained, tmp_path):
     ],
 )
 def test_what_a_list_does_not_read(line, said, place, capfd):
+    commands.refuses(line, said, capfd)
+
+
+# Fewer tests ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seldom(tmp_path_factory):
+    """The folder of a run of 5 epochs that is tested on 50 samples after every second one."""
+    results = tmp_path_factory.mktemp("seldom")
+    words = [*commands.SMALL, "--epochs", 3, "--test-every", 2, "--test-samples", 50]
+    with commands.drawing():
+        printed = commands.call(*words, "--results-dir", results)
+        assert printed.count("test error") == 3  # of two epochs, and in the last line
+        folder = commands.only_run(results)
+        commands.call("--resume", folder, "--epochs", 5)
+    return folder
+
+
+def test_only_some_epochs_are_tested(seldom, trained, tmp_path):
+    rows = list(csv.DictReader((seldom / "metrics.csv").open()))
+    tested = [int(row["epoch"]) for row in rows if row["test_error"]]
+    assert tested == [2, 3, 4, 5]  # 3 and 5 were the last ones
+    with np.load(seldom / "results.npz") as arrays:
+        assert arrays["EP_test_epoch"].tolist() == tested
+        assert len(arrays["EP_test_residual"]) == len(tested)
+    steps = [float(row["test_error"]) / 2 for row in rows if row["test_error"]]  # of 50 samples
+    assert steps == [round(step) for step in steps]
+    whole = commands.call("--action", "evaluate", "--load", seldom / "checkpoint.pt")
+    assert "of 297 samples" in whole
+    some = ["--action", "evaluate", "--load", seldom / "checkpoint.pt", "--test-samples", 50]
+    assert f"{float(rows[-1]['test_error']):.2f} % of 50 samples" in commands.call(*some)
+
+
+def test_weights_do_not_depend_on_the_tests(tmp_path):
+    weights = []
+    for k, words in enumerate(([], ["--test-every", 2])):
+        words = [*commands.SMALL, "--epochs", 3, *words, "--results-dir", tmp_path / str(k)]
+        commands.call(*words)
+        state = read_checkpoint(commands.only_run(tmp_path / str(k)) / "checkpoint.pt")
+        weights.append(state["weights"]["EP"])
+    assert all(torch.equal(v, weights[1][name]) for name, v in weights[0].items())
+
+
+@pytest.mark.figures
+def test_untested_epochs_are_read_by_report_list_and_figures(seldom):
+    [found] = read_results([seldom]).runs
+    assert [row["epoch"] for row in found.rows["EP"] if "test_error" in row] == [2, 3, 4, 5]
+    [run] = listed(seldom)
+    assert run["state"] == "finished" and run["last_error"] == found.rows["EP"][-1]["test_error"]
+    assert plotFunctions.plot_folder(seldom)
+    [row] = training_of(seldom)
+    assert row["test_error"] and float(row["best_test_error"]) <= float(row["test_error"])
+    text = commands.call("--action", "report", seldom)
+    assert f"{run['last_error']:.2f}" in Path(text.splitlines()[1]).read_text()
+
+
+def test_the_kept_epoch_is_tested_whatever_test_every_says(tmp_path):
+    words = "--dataset digits --architecture dense --training-method BrainProp --epochs 6 "
+    words += "--patience 2 --test-every 50 --threads 1"
+    commands.call(*words.split(), "--results-dir", tmp_path)
+    folder = commands.only_run(tmp_path)
+    tested = {
+        int(row["epoch"])
+        for row in csv.DictReader((folder / "metrics.csv").open())
+        if row["test_error"]
+    }
+    with np.load(folder / "results.npz") as arrays:
+        assert int(arrays["BrainProp_kept_epoch"]) in tested and len(tested) <= 6
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("--dataset wine --test-samples 29", "--test-samples 29: wine has 28 test samples"),
+        ("--training-method DEEP --test-samples 2", "xor is tested on what is learnt"),
+        ("--training-method DEEP --test-every 2", "on what is learnt, takes no time"),
+        ("--test-every 0", "is not a whole number of at least 1"),
+        ("--action plotcurves --test-samples 3", "is not used by --action plotcurves"),
+    ],
+)
+def test_what_cannot_be_tested_less(line, said, place, capfd):
     commands.refuses(line, said, capfd)
