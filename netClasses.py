@@ -474,6 +474,13 @@ class LayeredNetwork(EquilibriumNetwork):
         """The synapses between layers: all but the read-out's."""
         return self.synapses[self.n_read :]
 
+    def options(self) -> dict[str, Any]:
+        rho = next(name for name, kind in ACTIVATIONS.items() if kind is self.rho)
+        loss = next(name for name, kind in LOSSES.items() if kind is self.loss)
+        read_out = [len(self.biases[0])] * self.n_read
+        sizes = [*read_out, *self.size_tab]
+        return {"size_tab": sizes, "activation_function": rho, "dt": self.dt, "loss": loss}
+
     def connections(self) -> list[tuple[int, int]]:
         """Pairs (i, j): layer i receives from layer j by W_ij and sends back by its transpose."""
         return [(i, i + 1) for i in range(self.n_layers)]
@@ -583,6 +590,9 @@ class EPcont(LayeredNetwork):
         read = LOSSES[loss].reads_out
         self.sloped = [exact_output or read] + [True] * (len(size_tab) - 2 - read)
         super().__init__(size_tab, activation, dt, seed, loss)
+
+    def options(self) -> dict[str, Any]:
+        return super().options() | {"no_clamp": not self.clamp, "exact_output": self.sloped[0]}
 
     def layer_gains(self) -> list[float]:
         return [self.rho.gain if sloped else 1.0 for sloped in self.sloped]
@@ -701,6 +711,9 @@ class toyEPcont(EPcont):
         super().__init__(size_tab, activation, dt, clamp, exact_output=True, seed=seed)
         self.reach = [0, 0]  # as published: the hidden layer's process is shown from the start
 
+    def options(self) -> dict[str, Any]:
+        return super().options() | {"toymodel": True, "exact_output": False}  # which it always has
+
     def connections(self) -> list[tuple[int, int]]:
         return [(0, 1), (0, 2), (1, 2)]
 
@@ -712,6 +725,9 @@ class EPdisc(LayeredNetwork):
     output. The paper's map is dt = 1; the published program takes 0.2 unless told otherwise.
     With a read-out layer 0 is a hidden layer, and its nudge a part of what it receives, inside rho.
     """
+
+    def options(self) -> dict[str, Any]:
+        return super().options() | {"discrete": True}
 
     def signal(self, v: torch.Tensor) -> torch.Tensor:
         return v

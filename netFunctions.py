@@ -26,7 +26,7 @@ from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Lesson, Schedule, Tensors, is_of_search, other_sign
 from parallel import WORST, Team
-from runFolder import RunFolder, createHyperparameterfile, createPath
+from runFolder import RECORD, RunFolder, createHyperparameterfile, createPath
 from stopping import NEVER, StopRequest
 
 __all__ = [
@@ -269,6 +269,13 @@ def train(
         Stopped: by a signal; the checkpoint goes on from the next batch.
         RunError: a file cannot be written.
     """
+    for method, net in nets.items():
+        net.method, net.plan = method, dataclasses.replace(schedule, epoch=schedule.epochs + 1)
+    if not (run.path / RECORD).exists() and not next(iter(nets.values())).team.rank:
+        options = options_of(nets, data, schedule) | (options or {})
+        title = f"{' and '.join(nets)} training from Python, {data.name}"
+        createHyperparameterfile(run.path, title, options, sys.argv)
+        run.copy_plotting()
     state = Training(nets, data, schedule, run, options or {})
     if checkpoint:
         state.restore(checkpoint)
@@ -305,6 +312,40 @@ def heard_by(nets: Iterable[torch.nn.Module], stop: StopRequest) -> Iterator[Non
     finally:
         for net in nets:
             net.stopping = NEVER
+
+
+def options_of(
+    nets: dict[str, torch.nn.Module], data: Dataset, schedule: Schedule
+) -> dict[str, Any]:
+    """The options of the command line that a training stands for, so that readers know it."""
+    first = next(iter(nets.values()))
+    plan = dataclasses.asdict(schedule)
+    same = ("T", "Kmax", "beta", "lr_tab", "batch_size", "test_batch_size", "epochs", "tol", "seed")
+    same += ("persistent", "solver", "test_every", "optimizer", "momentum", "weight_decay")
+    same += ("warmup",)
+    options = {name: plan[name] for name in same} | {
+        "action": "train",
+        "dataset": data.name,
+        "training_method": next(iter(nets)),
+        "benchmark": len(nets) > 1,
+        "beta_sign": "both"
+        if schedule.both_signs
+        else "random"
+        if schedule.random_sign
+        else "fixed",
+        "nudge": schedule.nudge,
+        "dtype": str(schedule.dtype).removeprefix("torch."),
+        "train_error": "full" if schedule.measure_training else "online",
+        "schedule": "cosine" if schedule.cosine else "step" if schedule.halve_every else "constant",
+        "threads": torch.get_num_threads(),
+    }
+    for name in ("patience", "halve_every", "omega", "max_sweeps", "lr_tab"):  # not asked for
+        options[name] = plan[name] or None
+    for name in ("batch_size", "test_batch_size"):  # larger than any data: all of them
+        options[name] = plan[name] if plan[name] < sys.maxsize else None
+    if schedule.solver != "step":
+        options["T"] = None
+    return options | first.options()
 
 
 class Training:

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -455,6 +456,34 @@ class Network(nn.Module):
     def output(self, s: Tensors) -> torch.Tensor:
         """What the network answers in a state, (batch, n_out)."""
         return self.loss.output(self, s)
+
+    restless: str = ""  # why it cannot be relaxed, if it cannot
+    method: str = ""  # what it was taught by; empty: the first of its rules
+    plan: Schedule | None = None  # how it was taught, and so how it answers
+
+    @torch.no_grad()
+    def predict(self, x: Any, schedule: Schedule | None = None) -> torch.Tensor:
+        """What it answers, the arg max of which is the class.
+
+        Args:
+            x: (n, ...) numbers in [0, 1], a tensor or an array, shaped as the data it was made for.
+            schedule: how the free phase is run; left out: as it was taught, or else to rest.
+        Returns:
+            (n, n_out), or of a batch of networks (networks, n, n_out).
+        """
+        solver = "step" if self.restless else "relax"
+        plan = schedule or self.plan or Schedule(1000, 1, 1.0, [], solver=solver)
+        rule = self.rules[self.method or next(iter(self.rules))]
+        like = next(itertools.chain(self.parameters(), self.buffers()))
+        x, outputs = torch.as_tensor(x).to(like.device, like.dtype), []
+        for part in x.split(min(plan.test_batch_size, max(1, len(x)))):
+            unknown = part.new_zeros(len(part), 1)  # the target, which an answer does not depend on
+            outputs.append(rule.test(self, part, unknown, plan, None).output)
+        return torch.cat(outputs, -2)
+
+    def options(self) -> dict[str, Any]:
+        """The options of the command line that stand for such a network, as far as it knows."""
+        return {}
 
     def use_optimizer(self, schedule: Schedule) -> None:
         """Let updates go through a fresh optimiser as the schedule says, or straight in."""

@@ -31,6 +31,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -187,6 +188,9 @@ class Classifier(Network, nn.Sequential):
     n_classes: int
     epsilon: float
     l2: float
+
+    def options(self) -> dict[str, Any]:
+        return {"architecture": self.architecture, "epsilon": self.epsilon}
 
     @property
     def kernels(self) -> list[nn.Parameter]:

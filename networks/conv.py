@@ -6,7 +6,7 @@ net = convEP([10], [32, 16, 1], (28, 28), Fconv=3, padding=True, seed=0)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -115,6 +115,12 @@ class convEP(EPdisc):
                 f"give one for all, or {self.n_conv} from the classifier backwards"
             )
         return list(values) * (self.n_conv if len(values) == 1 else 1)
+
+    def options(self) -> dict[str, Any]:
+        found = super().options()
+        own = {"C_tab": self.C_tab, "Fconv": self.Fconv, "Fpool": self.Fpool}
+        own |= {"pool": self.pooling, "stride": self.strides, "pads": self.pads}
+        return found | own | {"size_tab": found["size_tab"][:-1], "discrete": False}
 
     def sizes_of_maps(self, input_size: tuple[int, int]) -> tuple[list, list]:
         """(height, width) of every map before and after pooling, from the output backwards."""

@@ -216,6 +216,10 @@ class DirectedNetwork(EquilibriumNetwork):
         self.reach = list(range(len(self.sizes))) if layered else [0] * len(self.sizes)
 
     @torch.no_grad()
+    def options(self) -> dict[str, Any]:
+        own = {"N_H": self.sizes[:-1] or [0], "num_net": self.n_nets, "dt": self.dt}
+        return own | {"stop": self.stop, "init_state": self.highest_start}
+
     def first(self) -> DirectedNetwork:
         """A batch of one: a copy of network 0."""
         alone = copy.deepcopy(self)

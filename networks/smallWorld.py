@@ -288,6 +288,15 @@ class SmallWorldEP(EquilibriumNetwork):
         self.way = self.way_of_steps()
         self.reads = [self.span_read_by(i) for i in range(self.n_layers)]
 
+    def options(self) -> dict[str, Any]:
+        kind = "SW_intra" if any(self.joined_inside) else "SW_no_intra"
+        own = {"network_type": kind, "bypass_mag": self.bypass_mag}
+        if self.topology.n_rewired:
+            own["bypass_p"] = self.topology.actual_p
+        elif kind == "SW_no_intra":
+            own = {"network_type": "MLFF"}
+        return own | {"size_tab": self.size_tab, "dt": self.dt}
+
     # Where things are -----------------------------------------------------------------------
 
     def add_links(self, generator: torch.Generator) -> None:

@@ -1,0 +1,74 @@
+"""A result folder from Python: its networks, options, numbers and arrays.
+
+run = load_run("results/ep_cont_1hidden_digits/cpu-2026-11-22/Trial-1")
+run.networks["EP"].predict(x)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from commandLine import parse
+from datasets import Dataset
+from errors import RunError
+from plotFunctions import read_table
+from runFolder import RECORD, RunFolder, read_options
+from runs.one import load_data, loaded_networks, schedule_of
+
+
+class SavedRun(NamedTuple):
+    """What a result folder holds."""
+
+    folder: Path
+    options: dict[str, Any]  # by name, as recorded
+    networks: dict[str, torch.nn.Module]  # by method, with the kept weights; empty: none is stored
+    metrics: list[dict[str, Any]]  # rows of metrics.csv as numbers; None where a cell is empty
+    arrays: dict[str, np.ndarray]  # of results.npz
+    data: Dataset | None  # what they were taught on; None where no network is stored
+
+
+def load_run(folder: str | Path) -> SavedRun:
+    """Read a result folder; its networks answer as they were taught.
+
+    Raises:
+        RunError: it is no result folder, or the data set or a network cannot be made anew.
+    """
+    folder = Path(folder)
+    options = read_options(folder / RECORD)
+    rows = [
+        {name: cell if name == "method" else as_number(cell) for name, cell in row.items()}
+        for row in read_table(folder / "metrics.csv")
+    ]
+    arrays, networks, data = RunFolder(folder).read_arrays(), {}, None
+    if (folder / "checkpoint.pt").exists():
+        networks, data = stored_networks(folder)
+    return SavedRun(folder, options, networks, rows, arrays, data)
+
+
+def as_number(cell: str) -> float | int | None:
+    """A cell of a table: whole numbers stay whole."""
+    if not cell:
+        return None
+    return int(cell) if cell.isdigit() else float(cell)
+
+
+def stored_networks(folder: Path) -> tuple[dict[str, torch.nn.Module], Dataset]:
+    """By method the network of a folder's checkpoint, of the best epoch where that is kept."""
+    try:
+        args = parse(["--resume", str(folder)])
+    except SystemExit:  # it has printed why
+        raise RunError(f"the record of {folder} is not one that this program can run") from None
+    args, data = load_data(args.changed(load=folder / "checkpoint.pt"))
+    found = loaded_networks(args, data)
+    networks = {}
+    for name in (name for name in found if "," not in name):
+        net = found.get(f"{name}, best epoch", found[name])
+        net.method = name
+        net.plan = dataclasses.replace(schedule_of(args, net), epoch=args.epochs + 1)
+        networks[name] = net
+    return networks, data
