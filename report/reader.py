@@ -260,7 +260,8 @@ def described(options: dict[str, Any]) -> tuple[System, list[str]]:
             raise ValueError(f"hyperparameters.json: {name} is {options[name]!r}, not a number")
     for action in build_parser()._actions:
         value = options.get(action.dest)
-        if action.choices and value is not None and value not in action.choices:
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        if action.choices and not all(one in action.choices for one in values):
             raise ValueError(f"hyperparameters.json: {action.dest} {value!r} is unknown")
     system = system_of(argparse.Namespace(**options))
     return system, methods_of(Settings(**options, system=system))
