@@ -110,7 +110,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-LARGER = [*commands.SMALL, "--size_tab", 10, 128, 64]  # its checkpoint is the largest file
+LARGER = [*commands.SMALL, "--size_tab", 10, 256, 64]  # its checkpoint is the largest file
 
 
 def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
