@@ -32,6 +32,7 @@ FAIR = 0.99  # of one that teaches well
 NEAR = 1e-3  # distance of a unit from its rest that no longer matters
 HARDLY = 0.1  # share of the gradient's norm below which a nudge has hardly arrived
 NEGLIGIBLE = 1e-9  # share of the largest below which a value counts as 0
+LINEAR_TO = 1e-11  # tolerance of the linear response in the limit
 LEAST = 50  # sweeps or steps of an ideal phase, at least
 FIELDS = ("cosine", "norm_ratio", "same_sign", "both_zero")
 
@@ -41,7 +42,7 @@ class Case(NamedTuple):
 
     nudge: str
     solver: str
-    plans: tuple[Schedule, ...]  # the update is the mean of theirs
+    plan: Schedule
     setting: str = "as set"  # or "at rest" or "limit"
 
     @property
@@ -52,7 +53,7 @@ class Case(NamedTuple):
     @property
     def options(self) -> str:
         """What a user types for it."""
-        beta = self.plans[0].beta
+        beta = self.plan.beta
         nudges = {"both": "--beta-sign both", "linear": "--nudge linear"}
         return f"{nudges.get(self.nudge, f'--beta={beta:g}')} --solver {self.solver}"
 
@@ -143,10 +144,8 @@ class Audit(NamedTuple):
             return "No equilibrium was found: lower --dt, or make the weights smaller."
         if not rows:
             return "The gradient or every update is 0: all outputs are right, or held at a bound."
-        best = max(rows, key=lambda row: row.cosine[0])
-        plain = next(
-            (r for r in rows if r.case.nudge.startswith("fixed") and is_like(r, best)), best
-        )
+        best = self.cheapest(rows)
+        plain = next((r for r in rows if r.case.nudge == "fixed +" and is_like(r, best)), best)
         if best.cosine[0] < FAIR:
             return self.cause(best)
         late = self.behind(best)
@@ -155,12 +154,21 @@ class Audit(NamedTuple):
         if best is not plain and plain.cosine[0] < GOOD and best.cosine[0] > plain.cosine[0]:
             return (
                 f"Use {best.case.options}: its cosine is {shown(best.cosine[0], 4)}, that of a "
-                f"nudge of {plain.case.plans[0].beta:g} {shown(plain.cosine[0], 4)}."
+                f"nudge of {plain.case.plan.beta:g} {shown(plain.cosine[0], 4)}."
             )
         return (
             f"Sound: by {best.case.options} the update has a cosine of {shown(best.cosine[0], 4)} "
             "to the gradient."
         )
+
+    def cheapest(self, rows: list[Row]) -> Row:
+        """The best row of the cheapest nudge that is good, or of all if none is."""
+        tops = []
+        for nudges in (("fixed +", "fixed -"), ("both",), ("linear",)):
+            own = [row for row in rows if row.case.nudge in nudges]
+            tops += [max(own, key=lambda row: row.cosine[0])] if own else []
+        good = [row for row in tops if row.cosine[0] >= GOOD]
+        return good[0] if good else max(tops, key=lambda row: row.cosine[0])
 
     def cause_of(self, solver: str) -> str:
         """Why the updates of a solver are as poor as they are."""
@@ -170,7 +178,11 @@ class Audit(NamedTuple):
     def cause(self, best: Row) -> str:
         """Why even the best update is poor: the first of its conditions that is not met."""
         said = f"the best cosine is {shown(best.cosine[0], 4)} ({best.case.options})"
-        like = {row.case.setting: row for row in reversed(self.rows) if is_like(row, best)}
+        like = {
+            row.case.setting: row
+            for row in self.rows
+            if is_like(row, best) and row.case.nudge == "fixed +"
+        }
         limit, rested = like.get("limit"), like.get("at rest")
         if limit is not None and not limit.cosine[0] >= FAIR:
             if limit.away > NEAR:
@@ -304,7 +316,7 @@ def audit(net, data: torch.Tensor, target: torch.Tensor, schedule: Schedule) -> 
         for case in cases(net, schedule, solver, reference):
             try:
                 rows.append(measured(net, case, batch, reference, floor))
-            except ValueError:  # so strong a nudge has no equilibrium to relax to
+            except ValueError:  # no equilibrium under so strong a nudge, or a rule without this one
                 continue
     order = ("as set", "at rest", "limit")
     rows.sort(key=lambda row: order.index(row.case.setting))
@@ -315,7 +327,15 @@ def audit(net, data: torch.Tensor, target: torch.Tensor, schedule: Schedule) -> 
 def cases(net, schedule: Schedule, solver: str, reference: Reference) -> list[Case]:
     """The settings of the schedule, and the ideal ones."""
     beta = abs(schedule.beta)
-    plan = dataclasses.replace(schedule, solver=solver, random_sign=False, persistent=False)
+    plan = dataclasses.replace(
+        schedule,
+        solver=solver,
+        random_sign=False,
+        both_signs=False,
+        nudge="finite",
+        persistent=False,
+        beta=beta,
+    )
     ideal = dataclasses.replace(
         plan,
         T=2 * reference.length,
@@ -327,34 +347,39 @@ def cases(net, schedule: Schedule, solver: str, reference: Reference) -> list[Ca
         dtype=torch.float64,
     )
 
-    def nudged(plan: Schedule, *betas: float) -> tuple[Schedule, ...]:
-        return tuple(dataclasses.replace(plan, beta=beta) for beta in betas)
+    def every(plan: Schedule, setting: str, **linear: float) -> list[Case]:
+        """One case per nudge."""
+        kinds = {
+            "fixed +": {},
+            "fixed -": {"beta": -plan.beta},
+            "both": {"both_signs": True},
+            "linear": {"nudge": "linear", **linear},
+        }
+        return [
+            Case(name, solver, dataclasses.replace(plan, **kind), setting)
+            for name, kind in kinds.items()
+        ]
 
+    small = dataclasses.replace(ideal, beta=SMALL)
     return [
-        Case("fixed +", solver, nudged(plan, beta)),
-        Case("fixed -", solver, nudged(plan, -beta)),
-        Case("fixed +", solver, nudged(ideal, beta), "at rest"),
-        Case("fixed +", solver, nudged(ideal, SMALL), "limit"),
-        Case("fixed -", solver, nudged(ideal, -SMALL), "limit"),
+        *every(plan, "as set"),
+        Case("fixed +", solver, ideal, "at rest"),
+        *every(small, "limit", tol=LINEAR_TO),
     ]
 
 
 def measured(net, case: Case, batch: tuple, reference: Reference, floor: str) -> Row:
     """Teach a copy of the network by the case and compare what has changed with the gradient."""
-    lessons = [taught(net, *batch, plan) for plan in case.plans]
-    updates = [
-        tuple(sum(parts) / len(lessons) for parts in zip(*pairs, strict=True))
-        for pairs in zip(*(pairs for pairs, _ in lessons), strict=True)
-    ]
-    away = max(distance(state, reference.state) for _, state in lessons)
+    updates, state = taught(net, *batch, case.plan)
+    away = distance(state, reference.state)
     groups = list(zip(updates, reference.pairs, strict=True))
     every = [joined(pairs) for pairs in zip(*((u, g) for u, g in groups), strict=True)]
     values = [compared(*every)]
     values += [compared(joined([update]), joined([gradient])) for update, gradient in groups]
     row = Row(case, *np.array(values).T, away)
-    if case.setting != "limit" or floor:
-        return row
-    return row._replace(flaw=flaw_of(net, row, groups))
+    if case.setting == "limit" and (not floor or case.nudge == "linear"):
+        return row._replace(flaw=flaw_of(net, row, groups))
+    return row
 
 
 def taught(net, data, target, plan: Schedule) -> tuple[Pairs, Tensors]:
@@ -399,8 +424,8 @@ def without_noise(values: torch.Tensor) -> torch.Tensor:
 
 def flaw_of(net, row: Row, groups: list) -> str:
     """What single weights or biases have against them in the limit, as a sentence."""
-    where = f"although beta is {SMALL:g} and both phases have their time (--solver "
-    where += f"{row.case.solver})"
+    beta = "" if row.case.nudge == "linear" else f", beta {SMALL:g}"
+    where = f"although both phases have their time ({row.case.nudge}, {row.case.solver}{beta})"
     if row.away > NEAR:
         return f"DEFECT: the free phase ends {row.away:.1g} from its rest, {where}."
     largest = joined([gradient for _, gradient in groups]).norm()

@@ -317,6 +317,17 @@ class DirectedNetwork(EquilibriumNetwork):
     def cut(self, drive, rows):
         return drive._replace(x=drive.x[rows], inputs=drive.inputs[:, rows])
 
+    def linearised(
+        self, drive: DirectedDrive, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """F and its Jacobian at a packed state, and the largest Jacobian that the weights allow.
+
+        (n_nets, batch, n_free), (n_nets, batch, n_free, n_free) and (n_nets, n_free, n_free).
+        """
+        force = torch.baddbmm(drive.inputs, state, drive.coupling)
+        by_sample = drive.coupling[:, None].expand(-1, state.shape[1], -1, -1)
+        return force, by_sample, drive.coupling
+
     # A phase -----------------------------------------------------------------------------------
 
     def forward(self, drive, s, steps, target=None, beta=0.0, observe=None):
@@ -823,10 +834,8 @@ def loss_gradients(
         state = net.run(drive, first_state(net, drive, epoch, start), T - K).state
     with torch.enable_grad():
         drive = net.drive(data)
-        offset = net.dt * drive.inputs
-        matrix = net.dt * drive.coupling + torch.eye(net.n_free).to(drive.coupling)
         for _ in range(K):
-            state = torch.baddbmm(offset, state, matrix).clamp(0.0, 1.0)
+            state = net.pack(net.stepper(drive, net.layers(state)))
         loss = (outputs(net, state) - target).square().sum() / (2 * len(target))
     pair = net.synapses[0]
     return torch.autograd.grad(loss, pair, allow_unused=True, materialize_grads=True)

@@ -98,11 +98,11 @@ def stability(net: DirectedNetwork, data: torch.Tensor, s: Tensors) -> dict[str,
         speed: largest |F| of a neuron that is not held; 0 at a fixed point.
     """
     drive, state = net.drive(data), net.pack(s)
-    force = torch.baddbmm(drive.inputs, state, drive.coupling)
-    held = ((state <= 0) & (force < 0)) | ((state >= 1) & (force > 0))  # (n_nets, batch, n_free)
     sound = drive.coupling.isfinite().flatten(1).all(1)[:, None, None]
-    coupling = torch.where(sound, drive.coupling, 0.0)
-    by_sample = coupling[:, None].expand(-1, len(data), -1, -1)
+    force, by_sample, coupling = net.linearised(drive, state)
+    held = ((state <= 0) & (force < 0)) | ((state >= 1) & (force > 0))  # (n_nets, batch, n_free)
+    coupling = torch.where(sound, coupling, 0.0)
+    by_sample = torch.where(sound[:, None], by_sample, 0.0)
     whole, reduced = gershgorin(coupling), gershgorin(reduce_coupling(by_sample, held))
     abscissa = spectral_abscissa(by_sample, held).amax(1)
     return {
