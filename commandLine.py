@@ -248,7 +248,8 @@ def by_hand_wins(args: argparse.Namespace, typed: set[str]) -> None:
 
     number of steps its --solver.
     """
-    if "benchmark" in typed and "training_method" in typed and args.benchmark:
+    compares = "benchmark" not in system_of(args).refuses
+    if "benchmark" in typed and "training_method" in typed and args.benchmark and compares:
         raise UserError("--benchmark trains by two methods: leave --training-method out")
     if "training_method" in typed:
         args.benchmark = False
@@ -368,7 +369,7 @@ def check_sweeps(sweeps: list[list[str]]) -> None:
     known = {option_name(text): a.dest for text, a in parser._option_string_actions.items()}
     names = [known.get(option_name(option), "help") for option, *_ in sweeps]
     for name, (option, *values) in zip(names, sweeps, strict=True):
-        if name == "seed":
+        if option_name(option) in ("seed", "seeds"):
             raise UserError(f"--sweep {option}: seeds are run by --trials N, from --seed on")
         if name in NOT_SWEPT:
             can_be = {text: dest for text, dest in known.items() if dest not in NOT_SWEPT}

@@ -37,7 +37,7 @@ ADAM_RATE = 0.001
 ALIASES = {"eqprop": "EP"}  # of training methods
 MANY_THREADS = 1024  # torch ends the program where the system cannot start as many as it is told
 SMALLEST, LARGEST = 1.2e-38, 3.4e38  # of 32-bit numbers
-NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-(inf|infinity|nan)$", re.IGNORECASE)
+NEGATIVE = re.compile(r"-\.?\d|-(inf|infinity|nan)$", re.IGNORECASE)  # no option begins so
 MANY_CHOICES = 100  # characters of names, above which they are not all listed
 
 
@@ -157,7 +157,8 @@ def real(text: str, fits, what: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or not fits(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        commas = ": values are separated by spaces" if "," in text else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}{commas}")
     if abs(value) > LARGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is more than 32-bit numbers hold, {LARGEST}")
     return value

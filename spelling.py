@@ -56,6 +56,7 @@ def nearest(word: str, names: Iterable[str]) -> list[str]:
     same = [name for name in names if plain(name) == short]
     meant = [MEANT[short]] if word.startswith("-") and MEANT.get(short) in names else []
     longer = [name for name in names if plain(name).startswith(short)]
+    longer = longer or [n for n in names if len(plain(n)) > 3 and short.startswith(plain(n))]
     by_spelling = {plain(name): name for name in reversed(names)}
     like = difflib.get_close_matches(short, by_spelling, AT_MOST, LIKENESS)
     return (same or meant or longer or [by_spelling[one] for one in like])[:AT_MOST]

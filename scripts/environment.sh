@@ -2,6 +2,19 @@
 # With PYTHON set beforehand that one is used as it is; otherwise .venv is made and filled as needed.
 # $REQUIREMENTS names the list (requirements.txt unless set).
 
+# Without a GPU, on Linux, uv is asked for torch's CPU build, of which it knows where it is; where that
+# cannot be reached, pip takes the build for GPUs, which works as well and is some times as large.
+
+install() { # of the list
+    if [ "$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; then
+        "$PYTHON" -m pip install --quiet --disable-pip-version-check uv &&
+            "$PYTHON" -m uv pip install --quiet --python "$PYTHON" --torch-backend cpu -r "$1" &&
+            return
+        echo "torch's CPU build cannot be had here: taking the one for GPUs" >&2
+    fi
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$1"
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 REQUIREMENTS=${REQUIREMENTS:-requirements.txt}
 
@@ -17,7 +30,7 @@ if [ -z "${PYTHON:-}" ]; then
     fi
     if [ ! -f "$stamp" ] || [ "$REQUIREMENTS" -nt "$stamp" ] || [ requirements.txt -nt "$stamp" ]; then
         echo "installing $REQUIREMENTS into .venv (once; torch is large)"
-        "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$REQUIREMENTS"
+        install "$REQUIREMENTS"
         touch "$stamp"
     fi
 fi

@@ -135,9 +135,11 @@ class Layered(System):
         n_in = math.prod(data.shape)
         sizes = args.size_tab or [data.n_classes, 512, n_in]
         if sizes[-1] != n_in or len(sizes) < 2:
+            turned = sizes[::-1] if (sizes[0], sizes[-1]) == (n_in, data.n_classes) else []
+            about = f": from the output backwards it is {' '.join(map(str, turned))}" * bool(turned)
             raise UserError(
                 f"--size_tab {' '.join(map(str, sizes))} must end in {n_in}, "
-                f"the inputs of {args.dataset}"
+                f"the inputs of {args.dataset}{about}"
             )
         if args.loss == "cross-entropy" and len(sizes) < 3:
             raise UserError(
