@@ -49,6 +49,7 @@ class Activation(NamedTuple):
 
 
 LEAST_SLOPE = 0.05  # of a layer's equation under a nudge so negative that its energy bends down
+WEAK = 0.3  # feedback up to which sweeps need no over-relaxation
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step
 
 ACTIVATIONS = {
@@ -430,6 +431,9 @@ class LayeredNetwork(EquilibriumNetwork):
         dt: Euler step of the dynamics.
         seed: of the initial weights.
         loss: a key of `LOSSES`; with "cross-entropy" the output is no layer of the state.
+        feedback: factor of what a layer receives from the one nearer to the output, in (0, 1]. Then
+            the network has the energy in which layer i weighs feedback^-i, so that the update of
+            its synapses does so, too.
     Raises:
         ValueError: fewer than two layers (three with a read-out), or a layer without units.
     """
@@ -443,9 +447,10 @@ class LayeredNetwork(EquilibriumNetwork):
         dt: float = 1.0,
         seed: int = 0,
         loss: str = "squared",
+        feedback: float = 1.0,
     ) -> None:
         super().__init__()
-        self.loss = LOSSES[loss]
+        self.loss, self.feedback = LOSSES[loss], feedback
         n_read = int(self.loss.reads_out)  # pairs of synapses that are the read-out's
         if len(size_tab) < self.fewest + n_read or min(size_tab) < 1:
             number, what = ("three", " with a read-out") if n_read else ("two", "")
@@ -513,7 +518,7 @@ class LayeredNetwork(EquilibriumNetwork):
         inner_links = [link for link in self.links if link[1] < self.n_layers]
         for (i, j), w in zip(inner_links, inner, strict=True):
             links[i].append((j, w.t()))
-            links[j].append((i, w))
+            links[j].append((i, w if self.feedback == 1.0 else w * self.feedback))
         return LayerDrive(x, inputs, links)
 
     def initHidden(self, drive: LayerDrive) -> Tensors:
@@ -534,8 +539,10 @@ class LayeredNetwork(EquilibriumNetwork):
 
     @property
     def relaxing(self) -> Relaxing:
+        """With weak feedback a sweep or two more than it takes to pass all layers are enough."""
         n = len(self.layer_names)
-        return Relaxing(omega=1.2 if n < 3 else 1.5, nudged_sweeps=(n + 1, n + 1))
+        plan = Relaxing(omega=1.2 if n < 3 else 1.5, nudged_sweeps=(n + 1, n + 1))
+        return plan._replace(omega=1.0, least=2) if self.feedback <= WEAK else plan
 
     @property
     def separate(self):
@@ -553,6 +560,7 @@ class LayeredNetwork(EquilibriumNetwork):
         nudged = [self.signal(v) for v in s_nudged]
         pairs, scales = pairs[self.n_read :], scales[self.n_read :]
         for (i, j), (w, b), scale in zip(self.links, pairs, scales, strict=True):
+            scale = scale / self.feedback**i
             # n_i n_j - f_i f_j as (n_i - f_i) n_j + f_i (n_j - f_j): 0 where nothing has changed
             change = nudged[i] - free[i]
             b.add_(change.sum(0), alpha=scale)
@@ -585,11 +593,12 @@ class EPcont(LayeredNetwork):
         exact_output: bool = False,
         seed: int = 0,
         loss: str = "squared",
+        feedback: float = 1.0,
     ) -> None:
         self.clamp = clamp
         read = LOSSES[loss].reads_out
         self.sloped = [exact_output or read] + [True] * (len(size_tab) - 2 - read)
-        super().__init__(size_tab, activation, dt, seed, loss)
+        super().__init__(size_tab, activation, dt, seed, loss, feedback)
 
     def options(self) -> dict[str, Any]:
         return super().options() | {"no_clamp": not self.clamp, "exact_output": self.sloped[0]}
@@ -635,6 +644,8 @@ class EPcont(LayeredNetwork):
         Sweeps that go no further than a nudge must come closest to them.
         """
         n = self.n_layers
+        if self.feedback <= WEAK:  # what a nudge does is small, and short steps do not carry it far
+            return super().relaxing
         return super().relaxing._replace(nudged="step", nudged_sweeps=(n, n))
 
     @property

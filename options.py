@@ -193,6 +193,10 @@ def share_kept(text: str) -> float:
     return real(text, lambda v: 0 <= v < 1, "a number of at least 0 and below 1")
 
 
+def part(text: str) -> float:
+    return real(text, lambda v: 0 < v <= 1, "a number above 0 and at most 1")
+
+
 def over_relaxation(text: str) -> float:
     return real(text, lambda v: 0 < v < 2, "a number between 0 and 2")
 

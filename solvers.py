@@ -37,7 +37,8 @@ class Relaxing(NamedTuple):
     omega: over-relaxation, in (0, 2). tol: a sample is at rest when no unit of it is further than
     this from what its neighbours ask of it (times |beta| in a nudged phase). max_sweeps: of a free
     phase. nudged: the solver of the nudged phase. nudged_sweeps: if that is "relax", the least and
-    the most sweeps it takes; (n, n) are n sweeps, rest or not.
+    the most sweeps it takes; (n, n) are n sweeps, rest or not. least: sweeps of a free phase
+    before it looks for the first time.
     """
 
     omega: float = 1.0
@@ -45,6 +46,7 @@ class Relaxing(NamedTuple):
     max_sweeps: int = 100
     nudged: str = "relax"
     nudged_sweeps: tuple[int, int] = (10, 100)
+    least: int = FIRST_LOOK
 
 
 class Search(NamedTuple):

@@ -117,7 +117,8 @@ def free_phase(net, drive, s: Tensors, schedule: Schedule, fewer: int = 0) -> So
     """Run a free phase from s by the solver of the schedule; stepping takes `fewer` steps less."""
     search = Search(schedule.T - fewer, schedule.tol)
     if schedule.solver != "step":
-        search = Search(most_sweeps(net, schedule), schedule.tol or None, schedule.omega or None)
+        limit, least = most_sweeps(net, schedule), net.relaxing.least
+        search = Search(limit, schedule.tol or None, schedule.omega or None, least)
     return SOLVERS[schedule.solver](net, drive, s, search)
 
 

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from errors import UserError
-from options import Flag, natural, positive_int
+from options import Flag, natural, part, positive_int
 from systems.base import MEASURING, OPTIMISING, Preset, System, rates_with
 
 ACTIVATIONS = ("sigm", "tanh", "hardsigm", "hardsigm2")  # of netClasses.ACTIVATIONS
@@ -109,6 +109,14 @@ class Layered(System):
             default="squared",
             help="cross-entropy: of a softmax that reads the last hidden layer and does not act "
             "back on it; for classes",
+        )
+        group.add_argument(
+            "--feedback",
+            type=part,
+            default=1.0,
+            metavar="FACTOR",
+            help="energy-based and prototypical: of what a layer receives from the one nearer to "
+            "the output; 0.001 to 0.1 let a free phase rest after a few sweeps",
         )
         group.add_argument(
             "--activation-function",
@@ -221,8 +229,8 @@ class EnergyBased(Layered):
     name = "energy-based"
     folder = "ep_cont"
     owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output", "loss"})
-    owns |= OPTIMISING
-    structure = frozenset({"size_tab", "loss"})
+    owns |= OPTIMISING | {"feedback"}
+    structure = frozenset({"size_tab", "loss", "feedback"})
     defaults = {"dt": 0.2}
     rates = {2: [0.05, 0.1], 3: [0.01, 0.1, 0.4]}
 
@@ -244,6 +252,7 @@ class EnergyBased(Layered):
             clamp=not args.no_clamp,
             exact_output=args.exact_output,
             loss=args.loss,
+            feedback=args.feedback,
             **shared(args),
         )
 
@@ -283,7 +292,8 @@ class Prototypical(Layered):
     folder = "ep_disc"
     free_output = True
     owns = frozenset({"size_tab", "discrete", "activation_function", "loss"}) | OPTIMISING
-    structure = frozenset({"size_tab", "loss"})
+    owns |= {"feedback"}
+    structure = frozenset({"size_tab", "loss", "feedback"})
     rates = {2: [0.04, 0.08], 3: [0.005, 0.05, 0.2], 4: [0.002, 0.01, 0.05, 0.2]}
 
     def is_meant(self, args):
@@ -292,7 +302,7 @@ class Prototypical(Layered):
     def build(self, args, data):
         from netClasses import EPdisc
 
-        return EPdisc(args.size_tab, loss=args.loss, **shared(args))
+        return EPdisc(args.size_tab, loss=args.loss, feedback=args.feedback, **shared(args))
 
 
 class Convolutional(Layered):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_solvers import NETS, built, samples
 
-from netClasses import EPdisc
+from netClasses import EPcont, EPdisc
 from networks.base import CONTRASTIVE, COUPLED, EP, Schedule, bptt_gradients, gradients_at_rest
 from networks.directed import DEEP, AsymmetricEP, learn_by_directed
 from solvers import SOLVERS, Search, krylov, nudged_output, relax
@@ -268,6 +268,46 @@ def test_coupled_learning_holds_the_output_on_the_way_to_the_target(name):
     assert (both - sum(pair) / 2).norm() < 1e-9 * both.norm()
 
 
+# Weak feedback ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3, 0.05, 0.01])
+def test_the_update_of_a_network_with_weak_feedback_is_its_gradient(factor):
+    net = EPcont([4, 9, 8, 12], "tanh", exact_output=True, clamp=False, feedback=factor).double()
+    x, y = samples("")
+    s = at_rest(net, x)
+    gradients, _ = gradients_at_rest(net, x, y, s, 1e-12)
+    with torch.no_grad():
+        drive = net.drive(x)
+        ends = [relax(net, drive, s, Search(500, 1e-15), y, beta).state for beta in (-1e-3, 1e-3)]
+        update = net.computeGradients(drive, *ends, 2e-3)
+    for (dW, db), (gW, gb) in zip(update, gradients, strict=True):
+        assert (dW + gW).norm() < 1e-5 * gW.norm() and (db + gb).norm() < 1e-5 * gb.norm()
+
+
+def test_every_layer_of_a_prototypical_network_keeps_the_size_of_its_update():
+    net = EPdisc([4, 9, 8, 12], "tanh", feedback=0.02).double()
+    x, y = samples("")
+    gradients, _ = gradients_at_rest(net, x, y, at_rest(net, x), 1e-12)
+    before = [w.detach().clone() for w in net.weights]
+    EP.learn(net, x, y, plan(net, beta=1e-2, both_signs=True, **REST))
+    for w, old, (gradient, _) in zip(net.weights, before, gradients, strict=True):
+        change = (w.detach() - old) / 0.1
+        assert cosine(change.flatten(), -gradient.flatten()) > 0.95
+        assert 0.5 < change.norm() / gradient.norm() < 2.5  # its slopes are left out
+
+
+def test_weak_feedback_rests_after_few_sweeps():
+    sweeps = []
+    for factor in (1.0, 0.01):
+        net = EPdisc([10, 50, 50, 50, 12], feedback=factor)
+        with torch.no_grad():
+            drive = net.drive(torch.rand(20, 12))
+            search = Search(100, least=net.relaxing.least)
+            sweeps.append(relax(net, drive, net.initHidden(drive), search).sweeps.max())
+    assert sweeps[1] <= 4 < sweeps[0]
+
+
 # From the command line --------------------------------------------------------------------------
 
 DIGITS = "--dataset digits --batch-size 500 --threads 1 --quiet"
@@ -337,6 +377,12 @@ def test_a_stopped_run_goes_on_bit_for_bit(words, tmp_path, monkeypatch):
         ("--training-method contrastive --beta-sign both", "by --training-method contrastive"),
         ("--training-method contrastive --nudge continual", "by --training-method contrastive"),
         ("--training-method coupled --loss cross-entropy", "has nothing to hold"),
+        ("--feedback 0", "a number above 0 and at most 1"),
+        ("--feedback 1.5", "a number above 0 and at most 1"),
+        ("--feedback 0.1 --toymodel", "--feedback is not used by the toy network"),
+        ("--feedback 0.1 --C_tab 4 1", "--feedback is not used by the convolutional network"),
+        ("--feedback 0.1 --network-type MLFF", "--feedback is not used by the small-world"),
+        ("--feedback 0.1 --training-method DEEP", "--feedback is not used by the directed"),
         ("--training-method coupled --benchmark", "leave --training-method out"),
         ("--training-method coupled --architecture dense", "learn by --training-method"),
         ("--nudge linear --architecture dense", "--nudge is not used by the feedforward"),
