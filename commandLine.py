@@ -18,11 +18,11 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from errors import RunError, UserError
+from manual.spelling import hint
 from options import SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
 from runFolder import PLAN, read_checkpoint, read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
-from spelling import hint
 from systems import PRESETS, SYSTEMS, system_of
 from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS

@@ -18,9 +18,9 @@ from typing import Any, TextIO
 
 from commandLine import Settings, is_many, parse
 from errors import RunError, Stopped, UserError, lacks_memory
+from process import first_of_all, launched
 from runs.log import Log
 from systems import PRESETS
-from torchrun import first_of_all, launched
 
 MORE_MEMORY = (
     "there is not enough memory for this: a smaller network, --batch-size, --test-batch-size or "

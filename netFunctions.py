@@ -26,8 +26,8 @@ from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Lesson, Schedule, Tensors, is_of_search, other_sign
 from parallel import WORST, Team
+from process import NEVER, StopRequest
 from runFolder import RECORD, RunFolder, createHyperparameterfile, createPath
-from stopping import NEVER, StopRequest
 
 __all__ = [
     "Schedule",

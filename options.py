@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from manual import USAGE, Help, width
+from manual.help import USAGE, Help, width
+from manual.spelling import hint
 from readers.names import NAMES
-from spelling import hint
 
 SHARED: dict[str, Any] = {  # defaults of shared options, where a system has no other
     "dataset": "mnist",

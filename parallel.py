@@ -26,7 +26,7 @@ import torch.distributed as dist
 from torch import nn
 
 from errors import LostProcess
-from torchrun import launched
+from process import launched
 
 Layers = list[torch.Tensor] | None
 Values = dict[str, torch.Tensor]

@@ -19,8 +19,8 @@ from torch import nn
 from networks.losses import LOSSES, Squared
 from networks.optimisers import Optimizer, make_optimizer
 from parallel import ALONE, WORST, Team
+from process import NEVER, StopRequest
 from solvers import SOLVERS, Beta, Search, Solution, check_pull, krylov, largest_change
-from stopping import NEVER, StopRequest
 
 REST_SWEEPS = 100  # most sweeps of a free phase whose linear response is asked for, at least
 LINEAR_TOL = 1e-4  # of the adjoint of a step, unless told otherwise

@@ -49,6 +49,7 @@ from netFunctions import Particles, are_states, cautions_of, epoch_order, evalua
 from networks.audit import audit
 from networks.base import Schedule, most_sweeps
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
+from process import first_of_all, launched, local_rank
 from report.tables import write_report
 from runFolder import (
     RunFolder,
@@ -63,7 +64,6 @@ from runs.listing import run_list
 from runs.log import keep_in
 from solvers import Search
 from systems.base import System
-from torchrun import first_of_all, launched, local_rank
 
 OWN_NETWORK = "network.py"  # in a folder: the file that defines a network of the user's
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
-from manual import width, wrapped
+from manual.help import width, wrapped
+from manual.spelling import hint, plain
 from options import SHARED
-from spelling import hint, plain
 from systems.base import Preset, System
 from systems.papers import PaperResult, results_of
 

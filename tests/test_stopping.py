@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from main import main
+from process import NEVER, StopRequest
 from runFolder import read_checkpoint
-from stopping import NEVER, StopRequest
 
 LINES = {
     "both rules": "--dataset digits --size_tab 10 8 64 --T 6 --Kmax 3 --train-samples 100 "

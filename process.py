@@ -1,13 +1,16 @@
-"""Ctrl-C and SIGTERM as a wish, which is granted where nothing is half done.
+"""What this process is told from outside: signals to stop, and its place in a job of torchrun.
 
-with StopRequest() as stop:
-    for batch in batches:
-        stop.grant()            # raises Stopped if one of the two has come
-        ...
+Ctrl-C and SIGTERM are a wish, which is granted where nothing is half done:
+
+    with StopRequest() as stop:
+        for batch in batches:
+            stop.grant()        # raises Stopped if one of the two has come
+            ...
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -50,3 +53,18 @@ class StopRequest:
 
 
 NEVER = StopRequest()  # that nobody makes: of networks that are not being trained
+
+
+def launched() -> bool:
+    """Whether torchrun has started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def first_of_all() -> bool:
+    """Whether this process speaks for its job; true without torchrun."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
+def local_rank() -> int:
+    """Number of this process among those of its machine."""
+    return int(os.environ["LOCAL_RANK"])

@@ -6,7 +6,7 @@ import argparse
 import shutil
 import textwrap
 
-from spelling import hint
+from manual.spelling import hint
 
 WIDTH = 100  # columns at most
 USAGE = "python main.py [--action ACTION] [options]"
