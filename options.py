@@ -485,7 +485,7 @@ def add_equilibrium(parser: Parser, systems: Sequence[Any]) -> None:
         "--max-sweeps",
         type=positive_int,
         metavar="N",
-        help="relax: most sweeps of a free phase; left out: the network's own",
+        help="relax: most sweeps of a free phase; left out: the network's own, more when testing",
     )
 
 

@@ -38,7 +38,8 @@ class Relaxing(NamedTuple):
     this from what its neighbours ask of it (times |beta| in a nudged phase). max_sweeps: of a free
     phase. nudged: the solver of the nudged phase. nudged_sweeps: if that is "relax", the least and
     the most sweeps it takes; (n, n) are n sweeps, rest or not. least: sweeps of a free phase
-    before it looks for the first time.
+    before it looks for the first time. test_sweeps: of a free phase that tests; a network may learn
+    from states that are not at rest, but answers better from rest.
     """
 
     omega: float = 1.0
@@ -47,6 +48,7 @@ class Relaxing(NamedTuple):
     nudged: str = "relax"
     nudged_sweeps: tuple[int, int] = (10, 100)
     least: int = FIRST_LOOK
+    test_sweeps: int = 100
 
 
 class Search(NamedTuple):

@@ -406,6 +406,9 @@ def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) ->
     is known.
     """
     drive = net.drive(data)
+    if schedule.solver != "step":
+        most = schedule.max_sweeps or net.relaxing.test_sweeps
+        schedule = dataclasses.replace(schedule, max_sweeps=most)
     found = free_phase(net, drive, start or net.initHidden(drive), schedule)
     s = found.state
     if schedule.solver != "step":

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from netClasses import EPdisc
 from networks.base import Tensors
+from networks.layered import EPdisc
 from solvers import Relaxing, pulls
 
 # How far apart a convolution puts values that are equal, at most, in units of rounding times the

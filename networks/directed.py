@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from netClasses import EquilibriumNetwork
 from networks.base import (
     Lesson,
     Rule,
@@ -34,6 +33,7 @@ from networks.base import (
     gradients_at_rest,
     nudged_phase,
 )
+from networks.equilibrium import EquilibriumNetwork
 from solvers import Beta, Solution, nudged_output, pulls
 
 CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait

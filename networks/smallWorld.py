@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from errors import UserError
-from netClasses import EquilibriumNetwork
 from networks.base import Pairs, Tensors
+from networks.equilibrium import EquilibriumNetwork
 from solvers import Beta, Relaxing, nudged_output, pulls
 
 Groups = list[tuple[slice, Sequence[slice]]]
@@ -260,7 +260,7 @@ class SmallWorldEP(EquilibriumNetwork):
     """
 
     nudge_gain = 2.0
-    relaxing = Relaxing(max_sweeps=12, nudged="short")
+    relaxing = Relaxing(max_sweeps=12, nudged="short", test_sweeps=50)
     bounded = True
 
     def __init__(

@@ -11,7 +11,7 @@ from errors import UserError
 from options import Flag, natural, part, positive_int
 from systems.base import MEASURING, OPTIMISING, Preset, System, rates_with
 
-ACTIVATIONS = ("sigm", "tanh", "hardsigm", "hardsigm2")  # of netClasses.ACTIVATIONS
+ACTIVATIONS = ("sigm", "tanh", "hardsigm", "hardsigm2")  # of networks.activations
 NO_CLAMP = (
     "BPTT by itself and --no-clamp: clamped to [0, 1], an output unit that starts below 0 passes "
     "BPTT no gradient and may never learn its class; EP, whose nudge lifts it, learns best clamped"
@@ -40,6 +40,36 @@ def rows(name: str, words: str, T: int, Kmax: int, rest: str = "--benchmark") ->
         name: Preset(words.format(phases=fast) + rest, (name,), RELAXED),
         f"{name}-published": Preset(words.format(phases=published) + rest, (name,)),
     }
+
+
+def add_convolution(group: argparse._ArgumentGroup) -> None:
+    """The options of what a convolution sees and makes."""
+    group.add_argument("--Fconv", type=positive_int, default=5, help="side of the filters")
+    group.add_argument("--Fpool", type=positive_int, default=2, help="side of the pooling windows")
+    group.add_argument("--padding", action=Flag, help="keep the size of a map")
+    group.add_argument(
+        "--pads",
+        type=natural,
+        nargs="+",
+        metavar="PIXELS",
+        help="of zeros around what a convolution sees, instead of --padding; of this and the "
+        "next two one for all convolutions, or one each from the classifier backwards",
+    )
+    group.add_argument(
+        "--pool",
+        choices=("max", "average", "none"),
+        nargs="+",
+        default=["max"],
+        help="what becomes of the values in a window",
+    )
+    group.add_argument(
+        "--stride",
+        type=positive_int,
+        nargs="+",
+        default=[1],
+        metavar="PIXELS",
+        help="between two places of a filter",
+    )
 
 
 class Layered(System):
@@ -75,34 +105,7 @@ class Layered(System):
             metavar="CHANNELS",
             help="channels from the classifier backwards: a convolutional network",
         )
-        group.add_argument("--Fconv", type=positive_int, default=5, help="side of the filters")
-        group.add_argument(
-            "--Fpool", type=positive_int, default=2, help="side of the pooling windows"
-        )
-        group.add_argument("--padding", action=Flag, help="keep the size of a map")
-        group.add_argument(
-            "--pads",
-            type=natural,
-            nargs="+",
-            metavar="PIXELS",
-            help="of zeros around what a convolution sees, instead of --padding; of this and the "
-            "next two one for all convolutions, or one each from the classifier backwards",
-        )
-        group.add_argument(
-            "--pool",
-            choices=("max", "average", "none"),
-            nargs="+",
-            default=["max"],
-            help="what becomes of the values in a window",
-        )
-        group.add_argument(
-            "--stride",
-            type=positive_int,
-            nargs="+",
-            default=[1],
-            metavar="PIXELS",
-            help="between two places of a filter",
-        )
+        add_convolution(group)
         group.add_argument(
             "--loss",
             choices=("squared", "cross-entropy"),
@@ -336,7 +339,7 @@ class Convolutional(Layered):
         return self.with_rates(args, data, sizes, len(sizes) + len(args.C_tab) - 1)
 
     def build(self, args, data):
-        from networks.conv import convEP
+        from netClasses import convEP
 
         return convEP(
             args.size_tab,

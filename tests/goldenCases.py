@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from netClasses import EPcont, EPdisc, EquilibriumNetwork, toyEPcont
-from networks.conv import convEP
+from netClasses import EPcont, EPdisc, EquilibriumNetwork, convEP, toyEPcont
 
 GOLDEN = Path(__file__).parent / "golden"
 # Largest relative error, by precision: of everything, and of differences of large sums (the

@@ -8,11 +8,10 @@ import pytest
 import torch
 from commands import refuses
 
-from netClasses import EPcont, EPdisc, LayeredNetwork, toyEPcont
+from netClasses import EPcont, EPdisc, LayeredNetwork, convEP, toyEPcont
 from networks import implicit
 from networks.audit import EXACT, audit, compared
 from networks.base import Schedule, gradients_through
-from networks.conv import convEP
 from networks.directed import DEEP, AsymmetricEP
 from networks.implicit import adjoint_gradient, equilibrium_gradient, find_rest
 from networks.smallWorld import SmallWorldEP, wire_up

@@ -7,8 +7,7 @@ import torch
 
 import gradientMatching
 from datasets import Split
-from netClasses import EPcont, EPdisc, toyEPcont
-from networks.conv import convEP
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from plotFunctions import compute_Hist
 
 NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from gradientMatching import compare_processes, free_trajectory
-from netClasses import EPcont, EPdisc
+from netClasses import EPcont, EPdisc, convEP
 from networks.base import Schedule, gradients_through, learn_by_bptt, learn_by_ep
-from networks.conv import convEP
 from networks.losses import LOSSES
 from runFolder import read_checkpoint
 from solvers import Search, relax

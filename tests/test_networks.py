@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from datasets import Split
-from netClasses import BLOCK, EPcont, EPdisc, toyEPcont
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import evaluate
 from networks.base import Schedule, bptt_gradients
-from networks.conv import convEP
+from networks.equilibrium import BLOCK
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import commands
 import pytest
 import torch
 
+from netClasses import convEP
 from networks.base import gradients_through
-from networks.conv import convEP
 from solvers import Search, relax
 
 FINE = Search(400, 1e-12, least=12)

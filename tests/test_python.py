@@ -10,10 +10,9 @@ import torch
 
 from datasets import load_dataset
 from errors import RunError
-from netClasses import EPcont, EPdisc, toyEPcont
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, train
 from networks.brainprop import build_classifier
-from networks.conv import convEP
 from networks.directed import DEEP
 from networks.smallWorld import SmallWorldEP, wire_up
 from report.reader import read_results

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 import solvers
-from netClasses import EPcont, EPdisc, toyEPcont
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from networks.base import BPTT, EP, Schedule, bptt_gradients, other_sign, rest
-from networks.conv import convEP
 from networks.directed import DEEP, AsymmetricEP, learn_by_directed
 from networks.smallWorld import SmallWorldEP, wire_up
 from solvers import Relaxing, Search, Solution, nudged_output, relax, step
@@ -410,8 +409,10 @@ def test_the_rules_learn_from_what_the_solver_finds(name):
 
 
 def test_only_what_was_relaxed_is_measured():
-    nudged = {"sweeps_nudged", "residual_nudged"}
-    free = {"sweeps_free", "residual_free"}
+    free, nudged = (
+        {f"{name}_{phase}{end}" for name in ("sweeps", "residual") for end in ("", "_worst")}
+        for phase in ("free", "nudged")
+    )
     assert not taught("EPdisc 2h tanh", EP)[0].measures
     assert not taught("EPdisc 2h tanh", BPTT)[0].measures
     assert set(taught("EPdisc 2h tanh", BPTT, **RELAX)[0].measures) == free
@@ -451,6 +452,17 @@ def test_a_test_tells_how_far_it_is_from_rest():
     assert fine.measures["residual"] <= 1e-9 < rough.measures["residual"] <= 0.1
     assert fine.measures["sweeps"] > rough.measures["sweeps"] >= 4
     assert torch.equal(fine.output, fine.state[0])
+
+
+def test_a_test_may_take_more_sweeps_than_learning():
+    net = SmallWorldEP(wire_up([3, 30, 30, 4], 0.3))
+    x, y = torch.rand(3, 4), torch.rand(3, 3)
+    net.relaxing = Relaxing(max_sweeps=2, test_sweeps=9, tol=1e-30)
+    schedule = Schedule(9, 2, 0.5, [0.1] * 3, solver="relax")
+    learnt, tested = EP.learn(net, x, y, schedule), rest(net, x, y, schedule)
+    assert learnt.measures["sweeps_free"] == 2 and tested.measures["sweeps"] == 9
+    asked = rest(net, x, y, dataclasses.replace(schedule, max_sweeps=4))
+    assert asked.measures["sweeps"] == 4
 
 
 @torch.no_grad()

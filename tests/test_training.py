@@ -18,10 +18,9 @@ import torch
 from datasets import load_dataset
 from errors import TrainingError
 from main import main
-from netClasses import EPcont, EPdisc, toyEPcont
+from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
 from networks.base import Rule
-from networks.conv import convEP
 from runFolder import RunFolder, read_checkpoint
 from solvers import settle_rule
 
