@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shlex
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def options(line: str) -> dict:
 
 
 def fails(line: str, capfd) -> str:
-    """Run the program in this process; return its one line of error."""
+    """Run the program in this process; return its one line of error, which warnings may precede."""
     from main import main
 
     capfd.readouterr()
@@ -57,9 +58,10 @@ def fails(line: str, capfd) -> str:
         status = main(shlex.split(line))
     except SystemExit as end:
         status = end.code
-    message = capfd.readouterr().err
-    assert status == 2, (status, message)
-    assert message.startswith("main.py: error: ") and message.count("\n") == 1, message
+    whole = capfd.readouterr().err
+    message = re.sub(r"^(warning: .*\n)+", "", whole)
+    assert status == 2, (status, whole)
+    assert message.startswith("main.py: error: ") and message.count("\n") == 1, whole
     return message
 
 

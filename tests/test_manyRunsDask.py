@@ -56,6 +56,10 @@ class Cluster:
         local = self.place / f"worker-{len(self.processes)}"
         return self.start("worker", "--local-directory", local, *(words or ("--nthreads", 1)))
 
+    def wait_for_workers(self, n):
+        with launch.connect(self.address) as client:
+            client.wait_for_workers(n, timeout=60)
+
     def __exit__(self, *error):
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
@@ -68,6 +72,7 @@ def cluster(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("cluster")) as made:
         made.start_worker()
         made.start_worker()
+        made.wait_for_workers(2)
         yield made
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from readerChecks import contents, error_of
+from readerChecks import contents, error_of, random_images, write_binary
 from torchvision import datasets as torchvision_datasets
 
 from readers.base import DOWNLOAD_TIMEOUT, Source
@@ -34,25 +34,6 @@ def offline(monkeypatch):
 
     monkeypatch.setattr(torchvision_datasets.CIFAR10, "download", fail)
     return asked
-
-
-def random_images(n, n_classes, seed):
-    random = np.random.RandomState(seed)
-    return random.randint(0, 256, (n, 3, 32, 32)).astype(np.uint8), random.randint(0, n_classes, n)
-
-
-def write_binary(root, kind, n=3):
-    """The binary version of `n` images a file; returns images and labels by split."""
-    layout, splits = CIFAR[kind], {}
-    (root / layout.folder).mkdir(parents=True)
-    for split, names in (("train", layout.train), ("test", layout.test)):
-        parts = [random_images(n, layout.n_classes, seed) for seed in range(len(names))]
-        for name, (x, y) in zip(names, parts, strict=True):
-            labels = np.stack([y // 5, y], 1)[:, -layout.label_bytes :].astype(np.uint8)
-            records = np.concatenate([labels, x.reshape(n, -1)], 1)
-            (root / layout.folder / name).write_bytes(records.tobytes())
-        splits[split] = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return splits
 
 
 def write_python(root, kind, monkeypatch, n=3):
