@@ -189,7 +189,7 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
     if kind.has_phases and "solver" not in record["options"]:
         options["solver"] = "step"  # what every phase was before there was a choice
     later = defaults_for(argparse.Namespace(**options), kind).items()
-    options |= {name: value for name, value in later if name not in record["options"]}
+    options |= {name: value for name, value in later if record["options"].get(name) is None}
     rows: dict[str, list[dict[str, float]]] = {}
     reason, arrays = "", {}
     if "metrics.csv" in files:

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from drawFunctions import STYLES, Curve, colour_of, draw_errors, marker_of, new_figure
+from drawFunctions import (
+    Curve,
+    colour_of,
+    draw_errors,
+    marker_of,
+    new_figure,
+    style_of,
+    told_apart,
+)
 from report.experiments import Spread, stands_for
-from report.reproduction import PAPERS, Kept, Row, rows_of
+from report.reproduction import PAPERS, Kept, Key, Row, rows_of
 from report.tables import duration, shown
 from runFolder import write_whole
 from systems import SYSTEMS
@@ -172,12 +180,19 @@ def curves_of(kept: Kept, row: Row) -> list[Curve]:
     for method in row.methods:
         used = kept.used(row, method)
         n = min((len(kept.curves[key]) for key in used), default=0)
-        for kind in ("test", "train") if n else ():
-            values = [[line[f"{kind}_error"] for line in kept.curves[key][:n]] for key in used]
-            epochs = [line["epoch"] for line in kept.curves[used[0]][:n]]
-            look = colour_of(method), STYLES[kind], marker_of(method)
-            curves.append(Curve(f"{method} {kind}", epochs, np.array(values), *look))
+        if not n:
+            continue
+        epochs = [line["epoch"] for line in kept.curves[used[0]][:n]]
+        tables = {kind: errors_of(kept, used, n, kind) for kind in ("test", "train")}
+        for kind, errors in told_apart(tables).items():
+            look = colour_of(method), style_of(kind), marker_of(method)
+            curves.append(Curve(f"{method} {kind}", epochs, errors, *look))
     return curves
+
+
+def errors_of(kept: Kept, keys: list[Key], n: int, kind: str) -> np.ndarray:
+    """The first n training or test errors of some runs, (runs, n)."""
+    return np.array([[line[f"{kind}_error"] for line in kept.curves[key][:n]] for key in keys])
 
 
 def draw_paper(kept: Kept, paper: str) -> Figure | None:
