@@ -7,6 +7,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here 
 import commands  # noqa: E402
 import pytest  # noqa: E402
 
+import plotFunctions  # noqa: E402
+
 
 @pytest.fixture(autouse=True, scope="session")
 def undrawn():
@@ -24,6 +26,19 @@ def figures_where_marked(request):
     """Figures, for a test that is marked."""
     with commands.drawing(request.node.get_closest_marker("figures") is not None):
         yield
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The figures that are saved, by their names; nothing is written, which takes the most time."""
+    figures = {}
+
+    def keep(figure, folder, name):
+        figures[name] = figure
+        return [folder / f"{name}.png"]
+
+    monkeypatch.setattr(plotFunctions, "save", keep)
+    return figures
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 words = "--training-method FA --dataset digits --n-hidden 32 --threads 1 --quiet".split()
 assert main([*words, "--epochs", "2"]) == 0
 [folder] = Path("results").glob("fa_32hidden_digits/*/Trial-1")
-assert main(["--resume", str(folder), "--epochs", "10", "--quiet"]) == 0
+assert main(["--resume", str(folder), "--epochs", "10", "--quiet", "--no-figures"]) == 0
 assert main(["--action", "evaluate", "--load", str(folder / "checkpoint.pt")]) == 0
 assert main(["--action", "report"]) == 0
 for line in ("--beta 1", "--discrete", "--action plotcurves", "--benchmark"):

@@ -15,6 +15,7 @@ from runFolder import RunFolder, read_checkpoint
 from systems.brainprop import BRAINPROP
 
 RUN = ["--dataset", "digits", "--architecture", "conv", "--batch-size", 64, "--threads", 1]
+RUN += ["--train-samples", 600]
 
 
 def rows_of(folder):

@@ -28,6 +28,7 @@ CUTS = {  # where it is read, and more: less of it
     "num_net": 2,
     "batches": 2,
     "curves": 2,
+    "batch_size": 2,  # of an audit, which solves for each sample
 }
 LARGE = ("mnist", "fashion-mnist", "digits")  # of which some samples will do
 SOMEWHERE = "results/..."  # in a printed command: a folder that a reader has
@@ -45,6 +46,7 @@ def cut_down(words):
         args = vars(parse(words))
         fits = name not in ("T", "Kmax") or args["solver"] == "step"
         fits &= name != "train_samples" or args["dataset"] in LARGE
+        fits &= name != "batch_size" or args["action"] == "audit"
         if fits and (args.get(name) is None or args[name] > most):
             shorter = [*words, f"--{name.replace('_', '-')}", str(most)]
             words = shorter if accepted(shorter) else words

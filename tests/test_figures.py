@@ -33,19 +33,6 @@ def make_folder(place, errors, arrays=None, validation=None):
     return place
 
 
-@pytest.fixture
-def saved(monkeypatch):
-    """The figures that are saved, by their names; nothing is written."""
-    figures = {}
-
-    def keep(figure, folder, name):
-        figures[name] = figure
-        return [folder / f"{name}.png"]
-
-    monkeypatch.setattr(plotFunctions, "save", keep)
-    return figures
-
-
 def lines_of(axes):
     """Colour and style of each labelled line, by the label without its last value."""
     found = {}

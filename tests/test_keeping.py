@@ -205,11 +205,10 @@ def seldom(tmp_path_factory):
     """The folder of a run of 5 epochs that is tested on 50 samples after every second one."""
     results = tmp_path_factory.mktemp("seldom")
     words = [*commands.SMALL, "--epochs", 3, "--test-every", 2, "--test-samples", 50]
-    with commands.drawing():
-        printed = commands.call(*words, "--results-dir", results)
-        assert printed.count("test error") == 3  # of two epochs, and in the last line
-        folder = commands.only_run(results)
-        commands.call("--resume", folder, "--epochs", 5)
+    printed = commands.call(*words, "--results-dir", results)
+    assert printed.count("test error") == 3  # of two epochs, and in the last line
+    folder = commands.only_run(results)
+    commands.call("--resume", folder, "--epochs", 5)
     return folder
 
 
@@ -239,7 +238,7 @@ def test_weights_do_not_depend_on_the_tests(tmp_path):
 
 
 @pytest.mark.figures
-def test_untested_epochs_are_read_by_report_list_and_figures(seldom):
+def test_untested_epochs_are_read_by_report_list_and_figures(seldom, saved):
     [found] = read_results([seldom]).runs
     assert [row["epoch"] for row in found.rows["EP"] if "test_error" in row] == [2, 3, 4, 5]
     [run] = listed(seldom)
@@ -253,7 +252,7 @@ def test_untested_epochs_are_read_by_report_list_and_figures(seldom):
 
 def test_the_kept_epoch_is_tested_whatever_test_every_says(tmp_path):
     words = "--dataset digits --architecture dense --training-method BrainProp --epochs 6 "
-    words += "--patience 2 --test-every 50 --threads 1"
+    words += "--patience 2 --test-every 50 --train-samples 500 --threads 1"
     commands.call(*words.split(), "--results-dir", tmp_path)
     folder = commands.only_run(tmp_path)
     tested = {

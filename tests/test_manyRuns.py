@@ -81,9 +81,11 @@ def test_a_dry_run_prints_commands_that_do_just_these_runs(tmp_path, capsys):
     for line, row in zip(lines, read_rows(folder / "summary.csv"), strict=True):
         python, program, *single = shlex.split(line)
         assert (python, program) == ("python", "main.py")
-        commands.call(*single, "--results-dir", tmp_path / row["run"])
         record = json.loads((folder / row["run"] / "hyperparameters.json").read_text())
         assert record["command"] == line
+        if line not in (lines[0], lines[-1]):
+            continue
+        commands.call(*single, "--results-dir", tmp_path / row["run"])
         alone = read_checkpoint(commands.only_run(tmp_path / row["run"]) / "checkpoint.pt")
         among = read_checkpoint(folder / row["run"] / "checkpoint.pt")
         for name, weights in among["weights"]["EP"].items():
@@ -150,6 +152,9 @@ SYSTEMS = {
 }
 
 
+DRAWN = ("both methods", "layer-skipping", "directed")
+
+
 @pytest.fixture(scope="module")
 def by_jobs(tmp_path_factory):
     """The same two runs of every system, one at a time and two at a time."""
@@ -157,7 +162,7 @@ def by_jobs(tmp_path_factory):
     for jobs in (1, 2):
         for kind, words in SYSTEMS.items():
             results = place / kind / str(jobs)
-            with commands.drawing(jobs == 2):
+            with commands.drawing(jobs == 2 and kind in DRAWN):
                 commands.call(*words, "--trials", 2, "--jobs", jobs, "--results-dir", results)
     return place
 
@@ -168,7 +173,7 @@ def test_two_at_a_time_give_the_same_to_the_bit_as_one(kind, by_jobs):
     assert len(list(two.glob("*/checkpoint.pt"))) == 2
     same_to_the_bit(one, two)
     assert {row["status"] for row in summary_of(one)} == {"done"}
-    assert (two / "trials.png").exists()
+    assert (two / "trials.png").exists() == (kind in DRAWN)
 
 
 def test_a_run_keeps_its_words_and_its_state_in_its_folder(by_jobs):

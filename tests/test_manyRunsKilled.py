@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import forkserver
 from pathlib import Path
 from threading import Timer
 
 import commands
 import pytest
+from commands import program, start
 from test_manyRuns import group_in, same_to_the_bit, summary_of
 
 from errors import RunError
@@ -28,38 +28,14 @@ in_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks
 
 
 @pytest.fixture(scope="module")
-def undisturbed(start, tmp_path_factory):
+def undisturbed(tmp_path_factory):
+    commands.prepare_processes()
     results = tmp_path_factory.mktemp("undisturbed")
     commands.call(*LONGER, "--results-dir", results)
     return group_in(results)
 
 
 # The whole program ------------------------------------------------------------------------------
-
-
-def quiet_main(words):
-    """The program in a process that has imported it already; run by the fork server."""
-    from main import main
-
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    sys.exit(main([str(word) for word in words]))
-
-
-@pytest.fixture(scope="module")
-def start():
-    """Start the program in milliseconds, as a process of its own."""
-    context = multiprocessing.get_context("forkserver")
-    figures = ["matplotlib.figure", "matplotlib.backends.backend_pdf"]
-    context.set_forkserver_preload(["runs.many", "pytest", "sklearn.datasets", *figures])
-    forkserver.ensure_running()
-
-    def started(target, *args):
-        process = context.Process(target=target, args=args)
-        process.start()
-        return process
-
-    return started
 
 
 def go_on(results):
@@ -111,27 +87,27 @@ def killed_for_seed_0(words, more, folder, directory):
     return call(words, more, folder, directory)
 
 
-@pytest.mark.figures
-def test_killed_ten_times_it_ends_as_if_undisturbed(undisturbed, start, tmp_path, monkeypatch):
-    """Three times the program with its runs, seven times and more a run."""
+def test_killed_five_times_it_ends_as_if_undisturbed(undisturbed, tmp_path, monkeypatch):
+    """Twice the program with its runs, begun and gone on with; three times and more a run."""
     from main import main
 
     first, dice, n_killed = [*LONGER, "--results-dir", tmp_path], random.Random(20), 0
-    for _ in range(3):
-        program = start(quiet_main, go_on(tmp_path) or first)
+    for _ in range(2):
+        process = start(program, go_on(tmp_path) or first)
         wait_until(lambda: under_way(tmp_path, "status.txt"))
         time.sleep(dice.uniform(0, 0.5))
-        program.kill()
-        program.join()
+        process.kill()
+        process.join()
     folder = go_on(tmp_path)[1]
     monkeypatch.setattr(many, "run_one", killed_soon)
-    while n_killed < 7:
+    while n_killed < 3:
         assert main(["--resume", str(folder)]) in (0, 2)  # 2: all of them have failed
         killed = [row["status"] == KILLED for row in summary_of(folder)]
         assert any(killed), "they have ended too soon"
         n_killed += sum(killed)
     monkeypatch.undo()
-    commands.call("--resume", folder)
+    with commands.drawing():
+        commands.call("--resume", folder)
     same_to_the_bit(folder, undisturbed)
     assert {"trials.png", "summary.md"} <= {path.name for path in folder.iterdir()}
 
@@ -149,8 +125,8 @@ def test_a_killed_run_has_failed_and_no_other_has(undisturbed, tmp_path, monkeyp
 
 
 @in_proc
-def test_killed_with_two_jobs_it_leaves_no_process_and_goes_on(undisturbed, start, tmp_path):
-    running = start(quiet_main, [*LONGER, "--jobs", 2, "--results-dir", tmp_path])
+def test_killed_with_two_jobs_it_leaves_no_process_and_goes_on(undisturbed, tmp_path):
+    running = start(program, [*LONGER, "--jobs", 2, "--results-dir", tmp_path])
     wait_until(lambda: under_way(tmp_path))
     left = processes_below(running.pid)
     running.kill()
@@ -206,8 +182,8 @@ def test_ctrl_c_before_the_first_process_is_ready_is_the_same(typed, tmp_path):
     assert interrupted(typed) == again
 
 
-def test_sigterm_with_one_job_is_the_same(undisturbed, start, tmp_path):
-    process = start(quiet_main, [*LONGER, "--results-dir", tmp_path])
+def test_sigterm_with_one_job_is_the_same(undisturbed, tmp_path):
+    process = start(program, [*LONGER, "--results-dir", tmp_path])
     wait_until(lambda: under_way(tmp_path))
     process.terminate()
     process.join()
@@ -284,7 +260,7 @@ def take_a_folder(results, barrier):
     (path / "mine.txt").write_text(str(os.getpid()))
 
 
-def test_twenty_programs_at_once_take_twenty_folders(start, tmp_path):
+def test_twenty_programs_at_once_take_twenty_folders(tmp_path):
     barrier = multiprocessing.get_context("forkserver").Barrier(20)
     processes = [start(take_a_folder, tmp_path, barrier) for _ in range(20)]
     for process in processes:
@@ -293,13 +269,13 @@ def test_twenty_programs_at_once_take_twenty_folders(start, tmp_path):
     assert sorted(owners) == sorted(process.pid for process in processes)
 
 
-def test_programs_started_at_once_keep_their_runs_apart(start, tmp_path):
+def test_programs_started_at_once_keep_their_runs_apart(tmp_path):
     words = ["--dataset", "xor", "--size_tab", 1, 8, 2, "--T", 5, "--Kmax", 2, "--trials", 2]
-    words += ["--results-dir", tmp_path]
-    processes = [start(quiet_main, [*words, "--seed", 10 * k]) for k in range(3)]
+    words += ["--no-figures", "--results-dir", tmp_path]
+    processes = [start(program, [*words, "--seed", 10 * k]) for k in range(2)]
     for process in processes:
         process.join()
-    assert [process.exitcode for process in processes] == [0] * 3
+    assert [process.exitcode for process in processes] == [0] * 2
     folders = sorted(tmp_path.glob("*/*/Runs-*"))
     seeds = [[int(row["seed"]) for row in summary_of(folder)] for folder in folders]
-    assert sorted(seeds) == [[10 * k, 10 * k + 1] for k in range(3)]
+    assert sorted(seeds) == [[10 * k, 10 * k + 1] for k in range(2)]

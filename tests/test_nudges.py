@@ -310,7 +310,7 @@ def test_weak_feedback_rests_after_few_sweeps():
 
 # From the command line --------------------------------------------------------------------------
 
-DIGITS = "--dataset digits --batch-size 500 --threads 1 --quiet"
+DIGITS = "--dataset digits --train-samples 200 --test-samples 50 --batch-size 100 --threads 1"
 KINDS = {
     "P": "--discrete --size_tab 10 8 64",
     "EB": "--size_tab 10 8 64",
@@ -327,7 +327,7 @@ SAID |= {"--training-method contrastive": "contrastive"}
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_network_has_other_second_phases(kind, words, tmp_path, monkeypatch):
     monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
-    line = f"{DIGITS} {KINDS[kind]} {words} --train-samples 500 --Kmax 4 --solver relax"
+    line = f"{DIGITS} {KINDS[kind]} {words} --quiet --Kmax 4 --solver relax"
     assert SAID[words] in commands.call(*line.split(), "--results-dir", tmp_path)
 
 
@@ -335,7 +335,7 @@ def test_every_network_has_other_second_phases(kind, words, tmp_path, monkeypatc
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_network_learns_so_and_says_how(kind, words, tmp_path, monkeypatch):
     monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
-    line = f"{DIGITS} {KINDS[kind]} {words} --train-samples 1000 --results-dir {tmp_path}"
+    line = f"{DIGITS} {KINDS[kind]} {words} --quiet --results-dir {tmp_path}"
     printed = commands.call(*line.split())
     assert ("linear response" if "linear" in words else "each sign of beta") in printed
     run = commands.only_run(tmp_path)
@@ -349,8 +349,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(words, tmp_path, monkeypatch):
     monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
     weights = []
     for place, epochs in (("whole", ["--epochs", 2]), ("parts", ["--epochs", 1])):
-        line = f"{DIGITS} {KINDS['P']} {words} --persistent --results-dir {tmp_path / place}"
-        commands.call(*line.split(), *epochs)
+        line = f"{DIGITS} {KINDS['P']} {words} --persistent --quiet"
+        commands.call(*line.split(), *epochs, "--results-dir", tmp_path / place)
         run = commands.only_run(tmp_path / place)
         if place == "parts":
             commands.call("--resume", run, "--epochs", 2, "--quiet")

@@ -105,8 +105,13 @@ def names_read(key: str, action: str, place) -> frozenset[str]:
     return frozenset(read)
 
 
+@functools.cache
+def typed(key: str) -> dict:
+    return vars(parse([*WORDS[key].split(), "--action", "train"]))
+
+
 def may_be_typed(name: str, key: str, action: str) -> bool:
-    args = argparse.Namespace(**vars(parse([*WORDS[key].split(), "--action", "train"])))
+    args = argparse.Namespace(**typed(key))
     args.action = action
     try:
         check_typed(args, system_of(args), {name})

@@ -1,11 +1,13 @@
 """Result folders: complete, never shared, never half written."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import pickle
 import re
 import resource
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -76,15 +78,16 @@ def test_metrics_have_a_row_per_epoch_and_method(folder):
         assert arrays["EP_test_residual"].shape == (2,)
 
 
-def test_the_copied_plotting_runs_alone(folder):
+def test_the_copied_plotting_draws_where_it_stands(folder, monkeypatch, capsys):
     for name in ("results.png", "results.pdf"):
         (folder / name).unlink()
-    done = subprocess.run(
-        [sys.executable, "plotFunctions.py"], cwd=folder, capture_output=True, text=True, check=True
-    )
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["plotFunctions.py"])
+    with contextlib.suppress(SystemExit):
+        runpy.run_path("plotFunctions.py", run_name="__main__")
     assert (folder / "results.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "results.pdf").read_bytes().startswith(b"%PDF")
-    assert "results.png" in done.stdout
+    assert "results.png" in capsys.readouterr().out
 
 
 def test_runs_started_at_once_never_share_a_folder(tmp_path):
@@ -116,21 +119,20 @@ LARGER = [*commands.SMALL, "--size_tab", 10, 256, 64]  # its checkpoint is the l
 def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_written(tmp_path):
     """A limit on the size of files stands for a disk that is full when the second epoch ends."""
     size = first_checkpoint_size(tmp_path / "probe")
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 600, size + 600))
-
-    done = commands.run(
-        *LARGER,
-        *("--epochs", 40, "--results-dir", tmp_path / "full"),
-        check=False,
-        preexec_fn=limit,
-    )
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "what was written before is intact" in done.stderr
+    words = [*LARGER, "--epochs", 40, "--results-dir", tmp_path / "full"]
+    process = commands.start(limited_program, size + 600, words, str(tmp_path / "said.txt"))
+    process.join()
+    said = (tmp_path / "said.txt").read_text()
+    assert process.exitcode == 2 and "Traceback" not in said
+    assert "what was written before is intact" in said
     folder = commands.only_run(tmp_path / "full")
     assert read_checkpoint(folder / "checkpoint.pt")["progress"]["rows"]
     assert not list(folder.glob("checkpoint*.part"))
+
+
+def limited_program(size, words, output):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    commands.program(words, output)
 
 
 def first_checkpoint_size(results) -> int:

@@ -7,9 +7,8 @@ import platform
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 
 import commands
 import pytest
@@ -136,25 +135,25 @@ def undisturbed(tmp_path_factory):
 
 
 def test_the_same_command_gives_the_same_numbers(undisturbed, tmp_path):
-    commands.run(*LONGER, "--epochs", 3, "--results-dir", tmp_path)  # in a process of its own
+    words = [*LONGER, "--epochs", 3, "--no-figures", "--results-dir", tmp_path]
+    process = commands.start(commands.program, words)
+    process.join()
+    assert process.exitcode == 0
     assert_equal_runs(undisturbed, commands.only_run(tmp_path))
 
 
-def start_and_wait(results, rows: int) -> subprocess.Popen:
+def start_and_wait(results, rows: int) -> BaseProcess:
     """Start the long run; hold it when metrics.csv has so many rows and the next epoch goes on."""
-    words = map(str, [*LONGER, "--epochs", 3, "--results-dir", results])
-    command = [sys.executable, "main.py", *words]
-    process = subprocess.Popen(
-        command, cwd=commands.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    words = [*LONGER, "--epochs", 3, "--results-dir", results]
+    process = commands.start(commands.program, words, str(results / "said.txt"))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         found = list(results.glob("*/*/*/metrics.csv"))
         if found and len(found[0].read_text().splitlines()) == 1 + rows:
             time.sleep(0.05)
-            process.send_signal(signal.SIGSTOP)
+            os.kill(process.pid, signal.SIGSTOP)
             return process
-        assert process.poll() is None, process.communicate()
+        assert process.is_alive(), (results / "said.txt").read_text()
         time.sleep(0.01)
     raise AssertionError("the run did not get there in time")
 
@@ -167,7 +166,7 @@ def test_resuming_after_sigkill_changes_nothing(rows, undisturbed, tmp_path, cap
     message = commands.fails(f"--resume {folder}", capfd)
     assert f"process {process.pid} on {platform.node()} is at work in {folder}" in message
     process.kill()
-    process.wait()
+    process.join()
     assert str(process.pid) in (folder / "lock").read_text()
     assert len(comparable(folder)[0]) < 6, "it was over before it was killed"
     commands.call("--resume", folder)
@@ -227,10 +226,10 @@ def test_a_signal_keeps_the_batches_done(number, undisturbed, tmp_path, monkeypa
 def test_a_process_that_gets_a_signal_draws_its_figures_and_prints_how_to_go_on(tmp_path):
     process = start_and_wait(tmp_path, 1)
     process.terminate()
-    process.send_signal(signal.SIGCONT)
-    _, message = process.communicate(timeout=60)
-    folder = commands.only_run(tmp_path)
-    assert process.returncode == 128 + signal.SIGTERM
+    os.kill(process.pid, signal.SIGCONT)
+    process.join(60)
+    folder, message = commands.only_run(tmp_path), (tmp_path / "said.txt").read_text()
+    assert process.exitcode == 128 + signal.SIGTERM
     assert f"go on with: python main.py --resume {folder}" in message
     assert "Traceback" not in message
     assert (folder / "results.png").exists()
