@@ -349,8 +349,7 @@ def test_directed_networks_say_how_long_an_epoch_of_many_patterns_is():
 
 def test_a_loss_that_is_not_finite_names_what_was_typed(place, capfd):
     line = f"{DIGITS} --discrete --size_tab 10 8 64 --train-samples 40 --T 5 --Kmax 10 --beta 1e30"
-    with pytest.raises(AssertionError, match="lower --beta; the last checkpoint"):
-        commands.fails(line, capfd)  # a warning comes before
+    assert "lower --beta; the last checkpoint" in commands.fails(line, capfd)
 
 
 def test_memory_that_ends_while_training_is_a_sentence(place, capfd, monkeypatch):
