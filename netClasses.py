@@ -12,12 +12,16 @@ Ernoult et al. 2019. The data are the layer after the last one and never move.
 """
 
 from networks.activations import ACTIVATIONS
+from networks.asymmetric import AsymmetricConvEP, AsymmetricEPcont, AsymmetricEPdisc
 from networks.conv import convEP
 from networks.equilibrium import EquilibriumNetwork
 from networks.layered import EPcont, EPdisc, LayeredNetwork, toyEPcont
 
 __all__ = [
     "ACTIVATIONS",
+    "AsymmetricConvEP",
+    "AsymmetricEPcont",
+    "AsymmetricEPdisc",
     "EPcont",
     "EPdisc",
     "EquilibriumNetwork",

@@ -37,7 +37,9 @@ class ConvDrive(NamedTuple):
     top_positions: torch.Tensor  # places of its pooled maxima
     inputs: Tensors  # per dense layer (n_i,): its bias, times the gain
     dense: Tensors  # weights (n_i, n_i+1)
+    dense_back: Tensors  # those by which layer i + 1 receives from layer i, of the same shape
     kernels: Tensors  # (C_k, C_k+1, F, F), but for the one that sees the data
+    kernels_back: Tensors  # those of the transposed convolutions
     kernel_biases: Tensors
     falls: Tensors  # per kernel (height, width), what lets the first of equal values win
     push: torch.Tensor | None = None  # (batch, C, h, w), of a read-out's nudge at a topmost map
@@ -162,7 +164,9 @@ class convEP(EPdisc):
             top_positions,
             inputs=rest[:n],
             dense=rest[n : 2 * n],
+            dense_back=rest[n : 2 * n],
             kernels=rest[2 * n : 2 * n + c],
+            kernels_back=rest[2 * n : 2 * n + c],
             kernel_biases=rest[2 * n + c : 2 * n + 2 * c],
             falls=rest[2 * n + 2 * c :],
         )
@@ -234,14 +238,15 @@ class convEP(EPdisc):
         for i, w in enumerate(drive.dense):
             total = torch.addmm(drive.inputs[i], values[i + 1], w.t(), alpha=self.rho.gain)
             if i > 0:
-                total = torch.addmm(total, values[i - 1], drive.dense[i - 1], alpha=self.rho.gain)
+                back = drive.dense_back[i - 1]
+                total = torch.addmm(total, values[i - 1], back, alpha=self.rho.gain)
             goals.append(self.rho.shape(total))
         for k, forwards in enumerate(pooled):
             if k:
                 spread = self.unpool(k - 1, maps[k - 1], positions[k - 1])
-                forwards = forwards + self.unconvolve(k - 1, spread, drive.kernels[k - 1])
+                forwards = forwards + self.unconvolve(k - 1, spread, drive.kernels_back[k - 1])
             elif dense:
-                forwards = forwards + (dense[-1] @ drive.dense[-1]).view(forwards.shape)
+                forwards = forwards + (dense[-1] @ drive.dense_back[-1]).view(forwards.shape)
             elif drive.push is not None:
                 forwards = forwards + drive.push
             goals.append(self.rho(forwards))
@@ -312,17 +317,17 @@ class convEP(EPdisc):
                 drive.inputs[i], seen[i + 1], drive.dense[i].t(), alpha=self.rho.gain
             )
             if i > 0:
-                total.addmm_(seen[i - 1], drive.dense[i - 1], alpha=self.rho.gain)
+                total.addmm_(seen[i - 1], drive.dense_back[i - 1], alpha=self.rho.gain)
             return self.settled(total, s, i, target, beta)
         k = i - self.n_dense
         forwards = seen[i + 1][0] if k + 1 < self.n_conv else drive.top
         if i == 0:
             return self.settled(self.rho.affine(forwards), s, i, target, beta)
         if k == 0:
-            backwards = (s[i - 1] @ drive.dense[-1]).view(forwards.shape)
+            backwards = (s[i - 1] @ drive.dense_back[-1]).view(forwards.shape)
         else:
             spread = self.unpool(k - 1, s[i - 1], seen[i][1])
-            backwards = self.unconvolve(k - 1, spread, drive.kernels[k - 1])
+            backwards = self.unconvolve(k - 1, spread, drive.kernels_back[k - 1])
         return self.rho(forwards + backwards)
 
     def finished(self, drive, s, seen):

@@ -56,6 +56,10 @@ class EquilibriumNetwork(Network):
         """How many learning rates it takes: one for each synapse group."""
         return len(self.weights)
 
+    def rates_of(self, lr_tab: Sequence[float]) -> Sequence[float]:
+        """The rate of every pair of `synapses`, from the `n_rates` that it takes."""
+        return lr_tab
+
     def add_synapses(self, shape: Sequence[int], generator: torch.Generator) -> None:
         """Append a weight and its bias, both uniform in +-1/sqrt(fan-in) (torch's own default)."""
         bound = 1.0 / math.sqrt(math.prod(shape[1:]))
@@ -303,6 +307,7 @@ class EquilibriumNetwork(Network):
             update = self.computeGradients(drive, s_free, s_nudged, beta, direct)
             self.updateWeights(update, lr_tab)
             return {}
+        lr_tab = self.rates_of(lr_tab)
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
         self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
         for pair, more, lr in zip(self.synapses, direct, lr_tab, strict=False):
@@ -342,6 +347,7 @@ class EquilibriumNetwork(Network):
         Where the network has an optimiser, it decides what is added. Of a network that several
         processes teach, the gradients become the mean over all of them.
         """
+        lr_tab = self.rates_of(lr_tab)
         self.team.average(g for pair in gradients for g in pair)
         if self.optimizer is not None:
             updates = [g for part in zip(*gradients, strict=True) for g in part]

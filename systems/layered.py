@@ -122,6 +122,12 @@ class Layered(System):
             "the output; 0.001 to 0.1 let a free phase rest after a few sweeps",
         )
         group.add_argument(
+            "--asymmetric",
+            action=Flag,
+            help="energy-based, prototypical and convolutional: weights of their own from a layer "
+            "to the next one away from the output, instead of the forward ones transposed",
+        )
+        group.add_argument(
             "--activation-function",
             choices=ACTIVATIONS,
             default="sigm",
@@ -232,8 +238,8 @@ class EnergyBased(Layered):
     name = "energy-based"
     folder = "ep_cont"
     owns = frozenset({"size_tab", "activation_function", "no_clamp", "exact_output", "loss"})
-    owns |= OPTIMISING | {"feedback"}
-    structure = frozenset({"size_tab", "loss", "feedback"})
+    owns |= OPTIMISING | {"feedback", "asymmetric"}
+    structure = frozenset({"size_tab", "loss", "feedback", "asymmetric"})
     defaults = {"dt": 0.2}
     rates = {2: [0.05, 0.1], 3: [0.01, 0.1, 0.4]}
 
@@ -248,9 +254,10 @@ class EnergyBased(Layered):
             )
 
     def build(self, args, data):
-        from netClasses import EPcont
+        from netClasses import AsymmetricEPcont, EPcont
 
-        return EPcont(
+        kind = AsymmetricEPcont if args.asymmetric else EPcont
+        return kind(
             args.size_tab,
             clamp=not args.no_clamp,
             exact_output=args.exact_output,
@@ -295,17 +302,18 @@ class Prototypical(Layered):
     folder = "ep_disc"
     free_output = True
     owns = frozenset({"size_tab", "discrete", "activation_function", "loss"}) | OPTIMISING
-    owns |= {"feedback"}
-    structure = frozenset({"size_tab", "loss", "feedback"})
+    owns |= {"feedback", "asymmetric"}
+    structure = frozenset({"size_tab", "loss", "feedback", "asymmetric"})
     rates = {2: [0.04, 0.08], 3: [0.005, 0.05, 0.2], 4: [0.002, 0.01, 0.05, 0.2]}
 
     def is_meant(self, args):
         return args.discrete
 
     def build(self, args, data):
-        from netClasses import EPdisc
+        from netClasses import AsymmetricEPdisc, EPdisc
 
-        return EPdisc(args.size_tab, loss=args.loss, feedback=args.feedback, **shared(args))
+        kind = AsymmetricEPdisc if args.asymmetric else EPdisc
+        return kind(args.size_tab, loss=args.loss, feedback=args.feedback, **shared(args))
 
 
 class Convolutional(Layered):
@@ -313,9 +321,9 @@ class Convolutional(Layered):
     free_output = True
     owns = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding", "activation_function"})
     owns |= {"discrete"} | OPTIMISING  # discrete: which it is anyway
-    owns |= {"pool", "stride", "pads", "loss"}
+    owns |= {"pool", "stride", "pads", "loss", "asymmetric"}
     structure = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding"})
-    structure |= {"pool", "stride", "pads", "loss"}
+    structure |= {"pool", "stride", "pads", "loss", "asymmetric"}
     rates = {3: [0.015, 0.035, 0.15]}
 
     def is_meant(self, args):
@@ -339,9 +347,10 @@ class Convolutional(Layered):
         return self.with_rates(args, data, sizes, len(sizes) + len(args.C_tab) - 1)
 
     def build(self, args, data):
-        from netClasses import convEP
+        from netClasses import AsymmetricConvEP, convEP
 
-        return convEP(
+        kind = AsymmetricConvEP if args.asymmetric else convEP
+        return kind(
             args.size_tab,
             args.C_tab,
             data.shape[1:],
