@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here or in a subprocess
+os.environ["COLUMNS"] = "100"  # of help and tables, whatever terminal the tests are started in
 
 import commands  # noqa: E402
 import pytest  # noqa: E402

@@ -34,7 +34,7 @@ CASES = {  # odd batch sizes, so that the shares are unequal
     "prototypical by Adam": f"{DIGITS} --discrete --size_tab 10 16 64 --T 6 --Kmax 3 "
     "--batch-size 101 --benchmark --optimizer adam --weight-decay 0.1 --schedule cosine",
     "prototypical, relaxed": f"{DIGITS} --discrete --size_tab 10 16 12 64 --lr_tab 0.1 "
-    "--batch-size 101 --beta-sign random --benchmark --train-error full",
+    "--batch-size 101 --beta 0.5 --beta-sign both --benchmark --train-error full",
     "small world": "--dataset wine --train-samples 62 --network-type SW_no_intra "
     "--size_tab 3 10 10 10 13 --T 20 "
     "--Kmax 5 --batch-size 5 --train-error full --epochs 2",

@@ -455,12 +455,13 @@ def test_a_test_tells_how_far_it_is_from_rest():
 
 
 def test_a_test_may_take_more_sweeps_than_learning():
+    torch.manual_seed(0)
     net = SmallWorldEP(wire_up([3, 30, 30, 4], 0.3))
     x, y = torch.rand(3, 4), torch.rand(3, 3)
-    net.relaxing = Relaxing(max_sweeps=2, test_sweeps=9, tol=1e-30)
+    net.relaxing = Relaxing(max_sweeps=2, test_sweeps=5, tol=1e-30)
     schedule = Schedule(9, 2, 0.5, [0.1] * 3, solver="relax")
     learnt, tested = EP.learn(net, x, y, schedule), rest(net, x, y, schedule)
-    assert learnt.measures["sweeps_free"] == 2 and tested.measures["sweeps"] == 9
+    assert learnt.measures["sweeps_free"] == 2 and tested.measures["sweeps"] == 5
     asked = rest(net, x, y, dataclasses.replace(schedule, max_sweeps=4))
     assert asked.measures["sweeps"] == 4
 
