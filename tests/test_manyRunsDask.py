@@ -57,7 +57,9 @@ class Cluster:
         return self.start("worker", "--local-directory", local, *(words or ("--nthreads", 1)))
 
     def wait_for_workers(self, n):
-        with launch.connect(self.address) as client:
+        from distributed import Client
+
+        with Client(self.address, timeout=60) as client:
             client.wait_for_workers(n, timeout=60)
 
     def __exit__(self, *error):
