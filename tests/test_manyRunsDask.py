@@ -93,6 +93,7 @@ def undisturbed(tmp_path_factory):
 
 @without_dask
 def test_a_cluster_gives_the_same_to_the_bit(cluster, undisturbed, tmp_path, monkeypatch, capsys):
+    cluster.wait_for_workers(2)
     monkeypatch.chdir(tmp_path)  # relative paths are those of the command, not of the workers
     commands.call(*RUNS, cluster.address, "--results-dir", "results")
     assert f"2 worker(s) of {cluster.address}, 1 thread(s) each" in capsys.readouterr().out
@@ -144,7 +145,7 @@ def test_what_a_worker_cannot_even_begin_is_a_failed_run(cluster, tmp_path):
 @without_dask
 def test_a_killed_worker_costs_nothing_but_time(cluster, undisturbed, tmp_path):
     """Dask lets another worker go on with its run."""
-
+    cluster.wait_for_workers(2)  # an earlier test has killed one, which comes back
     with launch.connect(cluster.address) as client:
         pids = client.run(os.getpid)
 
@@ -168,6 +169,7 @@ def test_a_lost_scheduler_is_a_sentence_and_the_runs_go_on_here(
     from main import main
 
     own_cluster.start_worker()
+    own_cluster.wait_for_workers(1)
     results = tmp_path / "results"
     line = [*map(str, RUNS), own_cluster.address, "--results-dir", str(results)]
 
@@ -216,6 +218,7 @@ def test_workers_of_several_threads_and_none_at_all_are_sentences(
     assert "has no workers: start some by `dask worker tcp://" in fails(line, capfd)
     monkeypatch.undo()
     own_cluster.start_worker("--nthreads", 2)
+    own_cluster.wait_for_workers(1)
     assert "has workers of several threads" in fails(line, capfd)
     assert not (tmp_path / "results").exists()
 
