@@ -240,6 +240,7 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     check_phases(settings)
     check_optimizer(settings, typed, new)
     system.check(settings, typed)
+    check_rule(settings)
     return settings
 
 
@@ -472,6 +473,16 @@ def check_nudge(args: Settings, typed: set[str]) -> None:
             f"--beta {args.beta:g}: a nudge of {lowest:g} drives the output of a "
             f"{args.system.name} network away for ever, there is no equilibrium to relax to: "
             "stay above -1, with --beta-sign both below 1"
+        )
+
+
+def check_rule(args: Settings) -> None:
+    """The network can be taught so."""
+    strange = set(methods_of(args)) - set(args.system.rules)
+    if ACTIONS[args.action].teaches and strange:
+        raise UserError(
+            f"--training-method {strange.pop()} is not for the {args.system.name} network, which "
+            f"learns by {', '.join(args.system.rules)}"
         )
 
 

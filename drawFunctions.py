@@ -17,7 +17,8 @@ import numpy as np
 Arrays = dict[str, np.ndarray]  # of results.npz
 BLUE, RED, ORANGE, GREEN = "#1f77b4", "#d62728", "#e07b00", "#2f9e44"
 # Of rules: blue is a local one (orange another one), red follows the gradient itself.
-COLOURS = {"EP": BLUE, "DEEP": BLUE, "asymEP": ORANGE, "BrainProp": BLUE, "BPTT": RED, "EBP": RED}
+COLOURS = {"EP": BLUE, "DEEP": BLUE, "asymEP": ORANGE, "BrainProp": BLUE}
+COLOURS |= {"BPTT": RED, "EBP": RED, "BP": RED}
 MARKERS = {BLUE: "o", RED: "s", ORANGE: "D", GREEN: "^"}  # of rules, where colours tell runs
 STYLES = {"train": "--", "test": "-", "validation": ":"}  # of curves, by the data
 POSITIVE, NEGATIVE, SIGNED = BLUE, RED, "RdBu"  # of weights: colours, and the map between them

@@ -351,8 +351,9 @@ def add_optimisation(parser: Parser, systems: Sequence[Any]) -> None:
         choices=list(dict.fromkeys(rule for system in systems for rule in system.rules)),
         default="EP",
         help="the rule (eqprop is EP); coupled and contrastive hold the output in the second phase "
-        "at a share --beta of the way to the target, or all of it; DEEP and asymEP are for "
-        "directed graphs, BrainProp and EBP for the nets of --architecture",
+        "at a share --beta of the way to the target, or all of it; BP is backpropagation of the "
+        "feedforward network of the same sizes, for --discrete and --C_tab; DEEP and asymEP are "
+        "for directed graphs, BrainProp and EBP for the nets of --architecture",
     )
     group.add_argument(
         "--benchmark",

@@ -311,6 +311,17 @@ class convEP(EPdisc):
         own = (drive.kernels[k - 1], drive.kernel_biases[k - 1], drive.falls[k - 1])
         return self.pool(k - 1, s[i], *own)
 
+    def feedforward(self, drive):
+        maps = [self.rho(drive.top)]
+        for k in reversed(range(self.n_conv - 1)):
+            own = (drive.kernels[k], drive.kernel_biases[k], drive.falls[k])
+            maps.insert(0, self.rho(self.pool(k, maps[0], *own)[0]))
+        s = [maps[0].flatten(1)]
+        for weights, inputs in zip(drive.dense[::-1], drive.inputs[::-1], strict=True):
+            received = torch.addmm(inputs, s[0], weights.t(), alpha=self.rho.gain)
+            s.insert(0, self.rho.shape(received))
+        return [*s[:-1], *maps]
+
     def settled_layer(self, drive, s, seen, i, target, beta):
         if i < self.n_dense:
             total = torch.addmm(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from networks.activations import ACTIVATIONS
+from networks.backprop import BP
 from networks.base import Pairs, Tensors
 from networks.equilibrium import EquilibriumNetwork
 from networks.losses import LOSSES
@@ -343,6 +344,8 @@ class EPdisc(LayeredNetwork):
     With a read-out layer 0 is a hidden layer, and its nudge a part of what it receives, inside rho.
     """
 
+    rules = LayeredNetwork.rules | {"BP": BP}
+
     def options(self) -> dict[str, Any]:
         return super().options() | {"discrete": True}
 
@@ -383,6 +386,17 @@ class EPdisc(LayeredNetwork):
         push = beta * self.loss.pull(self, s, target)
         first = torch.add(drive.inputs[0], push, alpha=self.rho.gain)
         return drive._replace(inputs=[first, *drive.inputs[1:]])
+
+    def feedforward(self, drive: NamedTuple) -> Tensors:
+        """The layers after one pass from the data to the output, without any feedback."""
+        s: Tensors = [drive.inputs[-1]] * self.n_layers
+        for i in reversed(range(self.n_layers)):
+            received = drive.inputs[i]  # of the last layer with the data
+            for j, matrix in drive.links[i]:
+                if j > i:
+                    received = torch.addmm(received, s[j], matrix, alpha=self.gains[i])
+            s[i] = self.rho.shape(received)
+        return s
 
     def settled_layer(self, drive, s, seen, i, target, beta):
         return self.settled(self.received(drive, seen, i), s, i, target, beta)

@@ -229,7 +229,7 @@ def train_in(
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
-        if args.system.has_phases:
+        if args.system.has_phases and args.training_method != "BP":
             print(search_in_words(schedule, next(iter(nets.values()))), flush=True)
         warn_of_memory(nets, data, schedule)
         for caution in [*cautions_of(schedule), *args.system.cautions(args, data)]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from errors import UserError
 from options import Flag, natural, part, positive_int
-from systems.base import MEASURING, OPTIMISING, Preset, System, rates_with
+from systems.base import MEASURING, OPTIMISING, PHASES, Preset, System, rates_with
 
+WITH_BP = System.rules + ("BP",)
+BP_LEAVES_OUT = {"BP": PHASES | {"feedback", "asymmetric"}}  # it has no phases and no feedback
 ACTIVATIONS = ("sigm", "tanh", "hardsigm", "hardsigm2")  # of networks.activations
 NO_CLAMP = (
     "BPTT by itself and --no-clamp: clamped to [0, 1], an output unit that starts below 0 passes "
@@ -299,6 +301,8 @@ class Toy(Layered):
 
 class Prototypical(Layered):
     name = "prototypical"
+    rules = WITH_BP
+    rule_leaves_out = System.rule_leaves_out | BP_LEAVES_OUT
     folder = "ep_disc"
     free_output = True
     owns = frozenset({"size_tab", "discrete", "activation_function", "loss"}) | OPTIMISING
@@ -318,6 +322,8 @@ class Prototypical(Layered):
 
 class Convolutional(Layered):
     name = "convolutional"
+    rules = WITH_BP
+    rule_leaves_out = System.rule_leaves_out | BP_LEAVES_OUT
     free_output = True
     owns = frozenset({"size_tab", "C_tab", "Fconv", "Fpool", "padding", "activation_function"})
     owns |= {"discrete"} | OPTIMISING  # discrete: which it is anyway
