@@ -22,7 +22,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from networks.directed import DEEP, AsymmetricEP, learn_by_directed  # noqa: E402
+from networks.directed import DEEP, AsymmetricEP  # noqa: E402
+from networks.directedRules import learn_by_directed  # noqa: E402
 
 SYSTEMS = {"DEEP": DEEP, "asymEP": AsymmetricEP}
 XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

@@ -6,7 +6,7 @@ seed: network k is the same in a batch of 10 and in a batch of 100, bit for bit.
 
     net = DEEP(n_in=2, hidden=5, n_out=1, n_nets=10, seed=0)
     schedule = SimpleNamespace(T=1000, Kmax=1000, beta=10.0, epoch=1)
-    lesson = learn_by_directed(net, data, target, schedule)
+    lesson = net.rules["DEEP"].learn(net, data, target, schedule)
     lesson.measures["mse_free"]                               # (n_nets,)
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,17 +23,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from networks.base import (
-    Lesson,
-    Rule,
-    Tensors,
-    both_phases,
-    free_phase,
-    gradients_at_rest,
-    nudged_phase,
-)
+from networks.base import Tensors
+from networks.directedRules import DIRECTED, Phase
 from networks.equilibrium import EquilibriumNetwork
-from solvers import Beta, Solution, nudged_output, pulls
+from solvers import Beta, nudged_output, pulls
 
 CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait
 WEIGHTS, STATES, PRUNING = range(3)  # what random numbers are for: each purpose has its own
@@ -94,16 +86,6 @@ class TracedState(list):
     def __init__(self, layers: Tensors, trace: Trace) -> None:
         super().__init__(layers)
         self.trace = trace
-
-
-class Phase(NamedTuple):
-    """How a phase ended, for each network."""
-
-    state: torch.Tensor  # (n_nets, batch, n_free)
-    steps: torch.Tensor  # (n_nets,), steps made
-    force: torch.Tensor  # (n_nets,), sum of F^2 over samples and neurons in the last step
-    change: torch.Tensor  # (n_nets,), Euclidean norm of the last change of the state
-    trace: Trace | None
 
 
 def draw(
@@ -526,6 +508,7 @@ class DEEP(DirectedNetwork):
         bias: with that neuron; without it (and without data) the sum of all states is conserved.
     """
 
+    rules = {"DEEP": DIRECTED}
     published = Plasticity(dt_W=100.0)
     traces = True
     restless = (
@@ -567,6 +550,7 @@ class AsymmetricEP(DirectedNetwork):
     neurons (N,), 0 for inputs, as published.
     """
 
+    rules = {"asymEP": DIRECTED}
     published = Plasticity(dt_W=1.0)
     bounded = True
 
@@ -635,232 +619,3 @@ def pruning_probabilities(W: torch.Tensor, tol_W: float, temp: float) -> torch.T
 def prune(W: torch.Tensor, uniform: torch.Tensor, tol_W: float, temp: float) -> torch.Tensor:
     """W without the weights whose probability is above the `uniform` random number, like W."""
     return W * (pruning_probabilities(W, tol_W, temp) <= uniform)
-
-
-# Teaching and testing ----------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def learn_by_directed(
-    net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, schedule: Any, start=None
-) -> Lesson:
-    """Teach all networks one full batch by the published rule of their class.
-
-    Args:
-        data: (batch, n_in), in [0, 1]. target: (batch, n_out).
-        schedule: T, Kmax, beta, and `epoch` (counted from 1; 1 if missing) for the random numbers;
-            with `nudge` "linear" the update is minus the exact gradient at rest, whatever the
-            published rule, and with `both_signs` the contrast of two second phases.
-        start: layers to start from; if left out they are drawn for the epoch. DEEP's free phase
-            does not forget them: states carried over from epoch to epoch store the answers, and
-            the networks fail from any other start. Judge what it has learnt from a fresh one.
-    Returns:
-        output (n_nets, batch, n_out), at the end of the free phase; its state; measures (n_nets,):
-        mse_free, mse_nudged: 1/2 sum of squared errors, mean over the batch, at the end of a phase.
-        error_free, error_nudged: % of samples in the wrong class.
-        residual, residual_nudged: Euclidean norm of the last change of the states of all samples.
-        force_free, force_nudged: sum of F^2 of the last step, mean over the batch; not 0 at rest,
-        where a neuron is held at 0 or 1.
-        steps_free, steps_nudged: steps made, or most sweeps of a sample.
-        change_W: sum of |change of W|.
-        sparsity: % of the admissible weights that are 0. diverged: 1 if not finite, and frozen.
-        Without a second phase steps_nudged and residual_nudged are the products and the residual
-        of the linear response, and there is no other measure of it.
-    """
-    epoch = getattr(schedule, "epoch", 1)
-    drive = net.drive(data)
-    free = free_run(net, drive, first_state(net, drive, epoch, start), schedule)
-    measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
-    lost = ~free.force.isfinite()
-    if getattr(schedule, "nudge", "finite") == "linear":
-        (dW, dB), found = exact_update(net, data, target, free.state)
-        measures |= {f"{k}_nudged": v for k, v in found.items()}
-    else:
-        (dW, dB), nudged = finite_update(net, drive, free.state, schedule, target)
-        measures |= {f"{k}_nudged": v for k, v in measures_of(net, nudged, target).items()}
-        lost = lost | ~nudged.force.isfinite()
-    lost = lost.to(dW)
-    net.team.average([dW, dB, lost])
-    factor = getattr(schedule, "factor", 1.0)
-    change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0, factor=factor)
-    measures["residual"] = measures.pop("residual_free")
-    measures |= {"change_W": change, "sparsity": net.sparsity(), "diverged": net.diverged.double()}
-    return Lesson(outputs(net, free.state), net.layers(free.state), measures)
-
-
-@torch.no_grad()
-def rest_directed(
-    net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, schedule: Any, start=None
-) -> Lesson:
-    """Test all networks: a free phase. Arguments and measures as in `learn_by_directed`."""
-    drive = net.drive(data)
-    state = first_state(net, drive, getattr(schedule, "epoch", 1), start)
-    free = free_run(net, drive, state, schedule)
-    measures = {f"{k}_free": v for k, v in measures_of(net, free, target).items()}
-    measures["residual"] = measures.pop("residual_free")
-    measures |= {"sparsity": net.sparsity(), "diverged": net.diverged.double()}
-    return Lesson(outputs(net, free.state), net.layers(free.state), measures)
-
-
-DEEP.rules = {"DEEP": Rule(learn_by_directed, rest_directed)}
-AsymmetricEP.rules = {"asymEP": Rule(learn_by_directed, rest_directed)}
-
-
-def first_state(net: DirectedNetwork, drive: DirectedDrive, epoch: int, start) -> torch.Tensor:
-    return net.pack(net.initHidden(drive, epoch) if start is None else start)
-
-
-def steps_only(schedule: Any) -> bool:
-    return getattr(schedule, "solver", "step") == "step"
-
-
-def free_run(net: DirectedNetwork, drive: DirectedDrive, state: torch.Tensor, schedule) -> Phase:
-    """The free phase from a packed state."""
-    if steps_only(schedule):
-        return net.run(drive, state, schedule.T, stop=net.stop)
-    return described(net, drive, free_phase(net, drive, net.layers(state), schedule))
-
-
-def nudged_run(net, drive, state: torch.Tensor, schedule, target: torch.Tensor) -> Phase:
-    """The nudged phase from a packed state."""
-    if steps_only(schedule):
-        return net.run(drive, state, schedule.Kmax, target, schedule.beta, net.stop)
-    found = nudged_phase(net, drive, net.layers(state), schedule, target)
-    return described(net, drive, found, target, schedule.beta)
-
-
-def finite_update(
-    net: DirectedNetwork, drive: DirectedDrive, state: torch.Tensor, schedule, target: torch.Tensor
-) -> tuple[tuple[torch.Tensor, torch.Tensor], Phase]:
-    """The published rule's update from a packed free state, and the phase towards the target."""
-    beta = schedule.beta
-    if getattr(schedule, "both_signs", False):
-        minus, nudged = nudged_runs(net, drive, state, schedule, target)
-        s_free, s_nudged = net.ends([state], [minus.state], [nudged.state])
-        update = net.contrast(drive, s_free[0], s_nudged[0], None)
-        beta = 2 * abs(beta)
-    else:
-        nudged = nudged_run(net, drive, state, schedule, target)
-        update = net.contrast(drive, state, nudged.state, nudged.trace)
-    scale = net.scale(schedule.Kmax, beta, len(drive.x))
-    return tuple(scale * v for v in update), nudged
-
-
-def nudged_runs(
-    net: DirectedNetwork, drive: DirectedDrive, state: torch.Tensor, schedule, target: torch.Tensor
-) -> tuple[Phase, Phase]:
-    """The nudged phases by -|beta| and |beta| from a packed state, run together.
-
-    Of steps the networks are doubled, as the nudge is folded into their matrices; of sweeps the
-    samples.
-    """
-    beta, n = abs(schedule.beta), len(state)
-    if steps_only(schedule):
-        signs = state.new_ones(2 * n, 1, 1)
-        signs[:n].neg_()
-        doubled = drive._replace(inputs=drive.inputs.repeat(2, 1, 1))
-        doubled = doubled._replace(coupling=drive.coupling.repeat(2, 1, 1))
-        states = state.repeat(2, 1, 1)
-        found = net.run(doubled, states, schedule.Kmax, target, beta * signs, net.stop)
-        halves = (slice(n), slice(n, None))
-        return tuple(Phase(*(v if v is None else v[half] for v in found)) for half in halves)
-    found, *both = both_phases(net, drive, net.layers(state), schedule, target)
-    sweeps = found.sweeps.split(len(target), -1)
-    return tuple(
-        described(net, drive, Solution(s, one), target, sign * beta)
-        for s, one, sign in zip(both, sweeps, (-1, 1), strict=True)
-    )
-
-
-def exact_update(
-    net: DirectedNetwork, data: torch.Tensor, target: torch.Tensor, state: torch.Tensor
-) -> tuple[tuple[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]:
-    """Minus the gradient at a packed state of rest; products and residual, (n_nets,) each."""
-    pairs, found = gradients_at_rest(net, data, target, net.layers(state))
-    taken, residual = (v.view(net.n_nets, -1).amax(1) for v in (found.sweeps, found.residual))
-    return tuple(-v for v in pairs[0]), {"steps": taken, "residual": residual}
-
-
-def described(net, drive, found: Solution, target=None, beta: float = 0.0) -> Phase:
-    """A solution as the end of a phase; force and change are those of one step more."""
-    state = net.pack(found.state)
-    sweeps = torch.as_tensor(found.sweeps, device=state.device).expand(state.shape[:-1])
-    more = net.run(drive, state, 1, target, beta)
-    return more._replace(state=state, steps=sweeps.amax(-1))
-
-
-def outputs(net: DirectedNetwork, state: torch.Tensor) -> torch.Tensor:
-    """States of the output neurons, (n_nets, batch, n_out)."""
-    return state[..., -net.n_out :]
-
-
-def measures_of(net: DirectedNetwork, phase: Phase, target: torch.Tensor) -> dict:
-    """What the end of a phase says of each network, (n_nets,) each."""
-    output, batch = outputs(net, phase.state), len(target)
-    if net.n_out == 1:
-        wrong = (output[..., 0] >= 0.5) != (target[:, 0] >= 0.5)  # (n_nets, batch)
-    else:
-        wrong = output.argmax(2) != target.argmax(1)
-    return {
-        "mse": (output - target).square().sum((1, 2)) / (2 * batch),
-        "error": 100 * wrong.to(output).mean(1),
-        "residual": net.team.total(phase.change.square()).sqrt(),
-        "force": phase.force / batch,
-        "steps": phase.steps.to(output),
-    }
-
-
-# How far from gradient descent -------------------------------------------------------------------
-
-
-def loss_gradients(
-    net: DirectedNetwork,
-    data: torch.Tensor,
-    target: torch.Tensor,
-    T: int,
-    K: int | None = None,
-    epoch: int = 1,
-    start=None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of each network's loss after a free phase of T steps, through its last K (or all).
-
-    Returns:
-        dL/dW (n_nets, N, N), 0 where no connection is allowed, and dL/dB. L is half the squared
-        error summed over the outputs, mean over the batch.
-    """
-    K = T if K is None else K
-    with torch.no_grad():
-        drive = net.drive(data)
-        state = net.run(drive, first_state(net, drive, epoch, start), T - K).state
-    with torch.enable_grad():
-        drive = net.drive(data)
-        for _ in range(K):
-            state = net.pack(net.stepper(drive, net.layers(state)))
-        loss = (outputs(net, state) - target).square().sum() / (2 * len(target))
-    pair = net.synapses[0]
-    return torch.autograd.grad(loss, pair, allow_unused=True, materialize_grads=True)
-
-
-@torch.no_grad()
-def cosine_to_descent(
-    net: DirectedNetwork,
-    data: torch.Tensor,
-    target: torch.Tensor,
-    schedule: Any,
-    K: int | None = None,
-    start=None,
-) -> torch.Tensor:
-    """Cosine of the angle between the rule's update and minus the true gradient, (n_nets,).
-
-    The gradient is that of the loss of the free phase (`loss_gradients`). It is 0, and the cosine
-    NaN, where no small change of the weights changes an output: all are held at 0 or 1.
-    """
-    epoch = getattr(schedule, "epoch", 1)
-    drive = net.drive(data)
-    free = net.run(drive, first_state(net, drive, epoch, start), schedule.T, stop=net.stop)
-    nudged = net.run(drive, free.state, schedule.Kmax, target, schedule.beta, net.stop)
-    dW, dB = net.contrast(drive, free.state, nudged.state, nudged.trace)
-    update = (dW * net.mask, dB)
-    gradient = loss_gradients(net, data, target, schedule.T, K, epoch, start)
-    a, b = (torch.cat([v.flatten(1) for v in pair], 1) for pair in (update, gradient))
-    return math.copysign(1.0, schedule.beta) * -(a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))

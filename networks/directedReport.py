@@ -5,6 +5,7 @@ arrays, text = report(net, data.train, schedule, history)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 
 from datasets import Split
 from networks.base import Tensors
-from networks.directed import DirectedNetwork, cosine_to_descent, learn_by_directed, rest_directed
+from networks.directed import DirectedNetwork
+from networks.directedRules import first_state, learn_by_directed, outputs, rest_directed
 from networks.stability import stability
 
 LEARNT = 1e-3  # mean squared error below which a task counts as learnt
@@ -152,3 +154,59 @@ def follow_angle(net: DirectedNetwork, split: Split, schedule: Any, epochs: int)
         cosines.append(cosine_to_descent(net, data, target, plan).cpu().numpy())
         learn_by_directed(net, data, target, plan)
     return np.array(cosines)
+
+
+# How far from gradient descent -------------------------------------------------------------------
+
+
+def loss_gradients(
+    net: DirectedNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    T: int,
+    K: int | None = None,
+    epoch: int = 1,
+    start=None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of each network's loss after a free phase of T steps, through its last K (or all).
+
+    Returns:
+        dL/dW (n_nets, N, N), 0 where no connection is allowed, and dL/dB. L is half the squared
+        error summed over the outputs, mean over the batch.
+    """
+    K = T if K is None else K
+    with torch.no_grad():
+        drive = net.drive(data)
+        state = net.run(drive, first_state(net, drive, epoch, start), T - K).state
+    with torch.enable_grad():
+        drive = net.drive(data)
+        for _ in range(K):
+            state = net.pack(net.stepper(drive, net.layers(state)))
+        loss = (outputs(net, state) - target).square().sum() / (2 * len(target))
+    pair = net.synapses[0]
+    return torch.autograd.grad(loss, pair, allow_unused=True, materialize_grads=True)
+
+
+@torch.no_grad()
+def cosine_to_descent(
+    net: DirectedNetwork,
+    data: torch.Tensor,
+    target: torch.Tensor,
+    schedule: Any,
+    K: int | None = None,
+    start=None,
+) -> torch.Tensor:
+    """Cosine of the angle between the rule's update and minus the true gradient, (n_nets,).
+
+    The gradient is that of the loss of the free phase (`loss_gradients`). It is 0, and the cosine
+    NaN, where no small change of the weights changes an output: all are held at 0 or 1.
+    """
+    epoch = getattr(schedule, "epoch", 1)
+    drive = net.drive(data)
+    free = net.run(drive, first_state(net, drive, epoch, start), schedule.T, stop=net.stop)
+    nudged = net.run(drive, free.state, schedule.Kmax, target, schedule.beta, net.stop)
+    dW, dB = net.contrast(drive, free.state, nudged.state, nudged.trace)
+    update = (dW * net.mask, dB)
+    gradient = loss_gradients(net, data, target, schedule.T, K, epoch, start)
+    a, b = (torch.cat([v.flatten(1) for v in pair], 1) for pair in (update, gradient))
+    return math.copysign(1.0, schedule.beta) * -(a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))

@@ -12,7 +12,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from networks.directed import CHUNK, AsymmetricEP, Phase
+from networks.directed import CHUNK, AsymmetricEP
+from networks.directedRules import Phase
 from solvers import nudged_output, pulls
 
 STEEPEST = 0.25  # slope of the logistic function, at most

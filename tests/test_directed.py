@@ -8,19 +8,18 @@ import torch
 from goldenCases import GOLDEN, relative_error
 
 from gradientMatching import compare_processes, forward_process, free_trajectory
-from networks import directed
+from networks import directed, directedRules
 from networks.base import bptt_gradients
 from networks.directed import (
     DEEP,
     AsymmetricEP,
     Plasticity,
     connection_mask,
-    cosine_to_descent,
-    learn_by_directed,
-    loss_gradients,
     prune,
     pruning_probabilities,
 )
+from networks.directedReport import cosine_to_descent, loss_gradients
+from networks.directedRules import learn_by_directed
 from networks.stability import gershgorin, reduce_coupling, spectral_abscissa, stability
 
 XOR = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
@@ -338,10 +337,10 @@ def test_start_and_test_without_learning(build, n_nets):
     net = lively(build, n_nets)
     before = [p.clone() for p in net.parameters()]
     schedule = SimpleNamespace(T=40, Kmax=10, beta=1.5)
-    half = directed.rest_directed(net, XOR, XOR_TARGET, schedule)
-    whole = directed.rest_directed(net, XOR, XOR_TARGET, schedule, start=half.state)
+    half = directedRules.rest_directed(net, XOR, XOR_TARGET, schedule)
+    whole = directedRules.rest_directed(net, XOR, XOR_TARGET, schedule, start=half.state)
     schedule.T = 80
-    expected = directed.rest_directed(net, XOR, XOR_TARGET, schedule)
+    expected = directedRules.rest_directed(net, XOR, XOR_TARGET, schedule)
     assert torch.equal(whole.output, expected.output)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     taught = learn_by_directed(net, XOR, XOR_TARGET, schedule)
@@ -354,12 +353,12 @@ def test_start_and_test_without_learning(build, n_nets):
 def test_classes_are_read_off():
     net = AsymmetricEP(2, 0, 1, n_nets=2)
     target = torch.tensor([[0.0], [1], [1], [0], [1]]).double()
-    phase = directed.Phase(torch.full((2, 5, 1), 0.5).double(), *[torch.zeros(2)] * 3, None)
-    assert directed.measures_of(net, phase, target)["error"].tolist() == [40.0, 40.0]
+    phase = directedRules.Phase(torch.full((2, 5, 1), 0.5).double(), *[torch.zeros(2)] * 3, None)
+    assert directedRules.measures_of(net, phase, target)["error"].tolist() == [40.0, 40.0]
     net = AsymmetricEP(2, 0, 3)
     states = torch.eye(3)[None].double()
-    phase = directed.Phase(states, *[torch.zeros(1)] * 3, None)
-    found = directed.measures_of(net, phase, torch.eye(3)[[0, 1, 1]].double())
+    phase = directedRules.Phase(states, *[torch.zeros(1)] * 3, None)
+    found = directedRules.measures_of(net, phase, torch.eye(3)[[0, 1, 1]].double())
     assert np.isclose(found["error"].item(), 100 / 3)
     assert np.isclose(found["mse"].item(), 1 / 3)
 

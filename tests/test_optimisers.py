@@ -15,7 +15,8 @@ from main import main
 from netClasses import EPcont, EPdisc
 from networks.base import BPTT, EP, Schedule
 from networks.brainprop import build_classifier
-from networks.directed import AsymmetricEP, learn_by_directed
+from networks.directed import AsymmetricEP
+from networks.directedRules import learn_by_directed
 from networks.optimisers import KEPT, Optimizer
 from networks.smallWorld import SmallWorldEP, wire_up
 from runFolder import read_checkpoint

@@ -12,7 +12,8 @@ import torch
 import solvers
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from networks.base import BPTT, EP, Schedule, bptt_gradients, other_sign, rest
-from networks.directed import DEEP, AsymmetricEP, learn_by_directed
+from networks.directed import DEEP, AsymmetricEP
+from networks.directedRules import learn_by_directed
 from networks.smallWorld import SmallWorldEP, wire_up
 from solvers import Relaxing, Search, Solution, nudged_output, relax, step
 
