@@ -2,9 +2,11 @@
 
     python benchmarks/presets.py wine_5layer_swni deep-xor                    # whole experiments
     python benchmarks/presets.py P-1h --epochs 1 --data-dir data              # their first epochs
+    python benchmarks/presets.py P-conv-published --part 60 --data-dir data   # 1/60 of the first
 
 Measured is the processor time of the training on one thread, without start and figures, so that
-other programs on the machine hardly matter. A line is added to systems/times.csv for each preset,
+other programs on the machine hardly matter. --part N trains and tests on 1/N of the samples and
+takes the time N times; the listing says so. A line is added to systems/times.csv for each preset,
 in place of the one that is there.
 """
 
@@ -25,13 +27,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 import netFunctions
+from commandLine import parse
 from main import main
 from runFolder import write_rows
 from runs import one
 from systems import PRESETS
 from systems.listing import TIMES, times
 
-COLUMNS = ["preset", "epochs", "seconds", "machine"]
+COLUMNS = ["preset", "epochs", "part", "seconds", "machine"]
+SAMPLES = {  # to train and to test on, of the data sets whose epochs are long
+    "mnist": (60_000, 10_000),
+    "fashion-mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "tiny-imagenet": (100_000, 10_000),
+}
 
 
 def measure(name: str, words: list[str]) -> tuple[int, float]:
@@ -52,6 +62,17 @@ def measure(name: str, words: list[str]) -> tuple[int, float]:
     return spent[0]
 
 
+def part_of_epoch(name: str, part: int) -> list[str]:
+    """The options with which a preset learns from 1/part of its data, once."""
+    if part == 1:
+        return []
+    known = parse(["--preset", name]).dataset
+    if known not in SAMPLES:
+        raise SystemExit(f"--part is for {', '.join(SAMPLES)}: {name} is short, time all of it")
+    train, test = (str(max(1, n // part)) for n in SAMPLES[known])
+    return ["--epochs", "1", "--train-samples", train, "--test-samples", test]
+
+
 def processor() -> str:
     """The name of the processor, where the system tells."""
     with contextlib.suppress(OSError):
@@ -65,11 +86,13 @@ def processor() -> str:
 def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="+", choices=list(PRESETS), metavar="PRESET")
+    parser.add_argument("--part", type=int, default=1, metavar="N", help="1/N of one epoch")
     known, words = parser.parse_known_args()
     for name in known.presets:
-        epochs, seconds = measure(name, words)
+        epochs, seconds = measure(name, [*part_of_epoch(name, known.part), *words])
         version = torch.__version__.partition("+")[0]
-        row = [name, epochs, f"{seconds:.3g}", f"{processor()}, torch {version}"]
+        whole = f"{known.part * seconds:.3g}"
+        row = [name, epochs, known.part, whole, f"{processor()}, torch {version}"]
         print(*row, flush=True)
         rows = {k: dict(zip(COLUMNS, [k, *v], strict=True)) for k, v in times().items()}
         rows[name] = dict(zip(COLUMNS, row, strict=True))

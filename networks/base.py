@@ -465,6 +465,11 @@ class Network(nn.Module):
     method: str = ""  # what it was taught by; empty: the first of its rules
     plan: Schedule | None = None  # how it was taught, and so how it answers
 
+    @property
+    def multiplications(self) -> int:
+        """About how many a step takes for a sample, from below to above."""
+        return sum(p.numel() for p in self.parameters())
+
     @torch.no_grad()
     def predict(self, x: Any, schedule: Schedule | None = None) -> torch.Tensor:
         """What it answers, the arg max of which is the class.

@@ -178,6 +178,7 @@ class Classifier(Network, nn.Sequential):
 
     Attributes:
         architecture, shape, n_classes: what it was built for.
+        multiplications: of a forward pass, for a sample.
         epsilon: share of explored choices, in [0, 1].
         l2: the loss has l2 * the sum of squares of `kernels`, 0 for all but `deep`.
         kernels: the weights of the layers, from the input to the output.
@@ -188,6 +189,7 @@ class Classifier(Network, nn.Sequential):
     n_classes: int
     epsilon: float
     l2: float
+    multiplications: int = 0
 
     def options(self) -> dict[str, Any]:
         return {"architecture": self.architecture, "epsilon": self.epsilon}
@@ -207,6 +209,7 @@ class Stack:
     def __init__(self, architecture: str, shape: Sequence[int]):
         self.architecture, self.shape = architecture, tuple(shape)
         self.layers: list[nn.Module] = []
+        self.multiplications = 0  # of a forward pass, for a sample
 
     def conv(self, filters: int, stride: int = 1) -> None:
         """Convolution with padding 1, ReLU, batch normalisation."""
@@ -217,12 +220,14 @@ class Stack:
         )
         self.layers += [layer, nn.ReLU(inplace=True), BatchNorm(filters)]
         self.shape = (filters, *((n - 1) // stride + 1 for n in size))
+        self.multiplications += layer.weight.numel() * self.shape[1] * self.shape[2]
 
     def locally_connected(self, filters: int, stride: int = 1) -> None:
         """The same without padding and with filters of its own at every position."""
         channels, *size = self.shape
         self.need(KERNEL, "locally connected", "a filter")
         layer = LocallyConnected(channels, filters, tuple(size), stride)
+        self.multiplications += layer.weight.numel()
         self.layers += [layer, nn.ReLU(inplace=True), BatchNorm(filters)]
         self.shape = (filters, *layer.size_out)
 
@@ -241,6 +246,7 @@ class Stack:
         for n in self.shape:
             n_in *= n
         self.layers.append(skip_init(nn.Linear, n_in, n_out, bias=False))
+        self.multiplications += n_in * n_out
         self.shape = (n_out,)
 
     def need(self, least: int, kind: str, part: str) -> None:
@@ -382,7 +388,7 @@ def build_classifier(
     stack.dense(n_classes)
     net = Classifier(*stack.layers)
     net.architecture, net.shape, net.n_classes = architecture, tuple(shape), n_classes
-    net.epsilon = epsilon
+    net.epsilon, net.multiplications = epsilon, stack.multiplications
     net.l2 = L2_DEEP if architecture == "deep" else 0.0
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -124,6 +124,13 @@ class convEP(EPdisc):
         own |= {"pool": self.pooling, "stride": self.strides, "pads": self.pads}
         return found | own | {"size_tab": found["size_tab"][:-1], "discrete": False}
 
+    @property
+    def multiplications(self) -> int:
+        dense = sum(weight.numel() for weight, _ in self.synapses[: -self.n_conv])
+        kernels = [weight.numel() for weight, _ in self.synapses[-self.n_conv :]]
+        places = [height * width for height, width in self.map_sizes]
+        return dense + sum(n * m for n, m in zip(kernels, places, strict=True))
+
     def sizes_of_maps(self, input_size: tuple[int, int]) -> tuple[list, list]:
         """(height, width) of every map before and after pooling, from the output backwards."""
         maps, pooled, size = [], [], tuple(input_size)

@@ -19,6 +19,7 @@ import shlex
 import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -369,14 +370,18 @@ def run_many(args: Settings, argv: list[str]) -> None:
         print(f"{where}, {first.threads} thread(s) each", flush=True)
         if advice := spare_cores(args, first, len(missing)):
             print(advice, flush=True)
-        stack.enter_context(launcher)
-        results = launcher.results(call, tasks, folder)
-        summary = enter_results(folder, runs, results, not shows_progress(args))
+        again = ["python", "main.py", "--resume", str(folder), *split_words(words, WHERE)[0]]
+        go_on = f"go on with: {shlex.join(again)}"
+        try:
+            with launcher:
+                results = launcher.results(call, tasks, folder)
+                summary = enter_results(folder, runs, results, not shows_progress(args))
+        except KeyboardInterrupt:  # a second one, which does not wait until all is saved
+            raise Stopped(SIGINT, f"stopped at once; {go_on}") from None
     if not first.no_figures:
         draw_figures(folder)
     if launcher.signal_number:
-        again = ["python", "main.py", "--resume", str(folder), *split_words(words, WHERE)[0]]
-        raise Stopped(launcher.signal_number, f"stopped; go on with: {shlex.join(again)}")
+        raise Stopped(launcher.signal_number, f"stopped; {go_on}")
     print((folder / "summary.md").read_text(encoding="utf-8"), end="")
     if summary.n_failed == len(runs):
         raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")

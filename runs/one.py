@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import shlex
@@ -65,6 +66,9 @@ from runs.log import keep_in
 from solvers import Search
 from systems.base import System
 
+STEP_OF_TEST = 2e9  # most multiplications, in one direction: half a second of one core
+STEP_ON_GPU = 100 * STEP_OF_TEST
+LEAST_TESTED = 16  # samples at a time: fewer gain nothing
 OWN_NETWORK = "network.py"  # in a folder: the file that defines a network of the user's
 
 
@@ -122,7 +126,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         beta=args.beta,
         lr_tab=rates,
         batch_size=args.batch_size or whole,
-        test_batch_size=args.test_batch_size or whole,
+        test_batch_size=test_batch_of(args, net),
         epochs=args.epochs,
         tol=args.tol,
         seed=args.seed,
@@ -145,6 +149,20 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         omega=args.omega or 0.0,
         max_sweeps=args.max_sweeps or 0,
     )
+
+
+def test_batch_of(args: Settings, net: EquilibriumNetwork) -> int:
+    """Samples that are tested at a time: as many as asked for, or even parts of that where a step
+
+    with so many would keep a wish to stop waiting. No answer depends on the others of its batch,
+    but for the steps that end when all are at rest, of which nothing is parted.
+    """
+    size, stepped = args.test_batch_size, args.tol and args.solver == "step"
+    if not size or stepped:
+        return size or sys.maxsize
+    work = STEP_OF_TEST if args.device_label < 0 else STEP_ON_GPU
+    most = max(LEAST_TESTED, int(work / max(1, net.multiplications)))
+    return math.ceil(size / math.ceil(size / most))
 
 
 def load_data(args: Settings) -> tuple[Settings, Dataset]:

@@ -1,7 +1,8 @@
 """What `--list-presets` prints: a line per published experiment, or some of them in full.
 
 times.csv holds what they were measured to take here: the processor time of one core, for the whole
-experiment or for its first epochs. A preset that is not in it was not measured.
+experiment or for its first epochs, or so many times that of a part of the first one. A preset that
+is not in it was not measured.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Time(NamedTuple):
     """What a preset was measured to take."""
 
     epochs: int  # so many of them
+    part: int  # 1, or measured was 1/part of an epoch
     seconds: float
     machine: str
 
@@ -36,7 +38,9 @@ def times() -> dict[str, Time]:
     with TIMES.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {
-        row["preset"]: Time(int(row["epochs"]), float(row["seconds"]), row["machine"])
+        row["preset"]: Time(
+            int(row["epochs"]), int(row["part"]), float(row["seconds"]), row["machine"]
+        )
         for row in rows
     }
 
@@ -65,13 +69,17 @@ class Entry(NamedTuple):
 
     @property
     def takes(self) -> str:
-        """The time it takes, in words: of all, or so many epochs times that of one."""
+        """The time it takes, in words: of all, or so many epochs times that of one, which is an
+
+        estimate (~) if only a part of one was measured.
+        """
         time = times().get(self.name)
         if time is None:
             return "not measured"
         if time.epochs == self.epochs:
             return duration(time.seconds)
-        return f"{self.epochs} x {duration(time.seconds / time.epochs)}"
+        about = "~" if time.part > 1 else ""
+        return f"{self.epochs} x {about}{duration(time.seconds / time.epochs)}"
 
     @property
     def headline(self) -> str:
@@ -91,7 +99,7 @@ class Entry(NamedTuple):
         return any(plain(word) in plain(text) for text in texts)
 
     def row(self) -> str:
-        text = f"  {self.name:<29}  {self.dataset:<13}  {self.epochs:>6}  {self.takes:<12}  "
+        text = f"  {self.name:<29}  {self.dataset:<13}  {self.epochs:>6}  {self.takes:<14}  "
         text += self.headline
         return text if len(text) <= width() else text[: width() - 3] + "..."
 
@@ -101,7 +109,9 @@ class Entry(NamedTuple):
         if self.preset.differs:
             parts.append(f"differs from the published command: {self.preset.differs}")
         lines = [wrapped(part, "    ") for part in parts]
-        return "\n".join([wrapped(f"{head}time {self.takes}"), *lines, ""])
+        time = times().get(self.name)
+        how = f", from 1/{time.part} of an epoch" if time and time.part > 1 else ""
+        return "\n".join([wrapped(f"{head}time {self.takes}{how}"), *lines, ""])
 
 
 def figure(row: PaperResult, with_method: bool) -> str:
@@ -115,6 +125,8 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = seconds / 60
+    if minutes >= 100:
+        return f"{minutes / 60:.2g} h"
     return f"{minutes:.2g} min" if minutes < 10 else f"{minutes:.0f} min"
 
 
@@ -133,11 +145,12 @@ def listing(systems: tuple[System, ...], word: str = "") -> str:
     if word:
         lines = [entry.in_full() for entry in chosen]
     else:
-        lines = [f"  {'preset':<29}  {'data set':<13}  epochs  {'time':<12}  the paper's error"]
+        lines = [f"  {'preset':<29}  {'data set':<13}  epochs  {'time':<14}  the paper's error"]
         for source, group in itertools.groupby(chosen, lambda entry: entry.source):
             lines += ["", source, *(entry.row() for entry in group)]
         lines.append("\n--list-presets WORD: those of that name, paper or data set, in full")
-        lines.append("† held from memory, not confirmed")
+        lines.append("† held from memory, not confirmed; ~ from a part of an epoch")
+        lines.append("not measured: the data were not at hand")
     machines = dict.fromkeys(times()[e.name].machine for e in chosen if e.name in times())
     lines += [f"time: processor time of one core, {machine}" for machine in machines]
     return "\n".join(lines)

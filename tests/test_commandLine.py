@@ -139,6 +139,14 @@ def test_measured_times_are_of_presets(capsys):
     assert re.search(r"10 epochs; time \d", text) and "one core, AMD EPYC" in text
 
 
+def test_a_time_that_is_an_estimate_says_what_it_is_from(capsys):
+    name, time = next((name, time) for name, time in times().items() if time.part > 1)
+    assert time.epochs == 1
+    assert f", from 1/{time.part} of an epoch" in printed(f"--list-presets {name}", capsys)
+    assert re.search(rf"^ +{name} .* x ~\d", printed("--list-presets", capsys), re.M)
+    assert "from 1/" not in printed("--list-presets wine_5layer_swni", capsys)
+
+
 def test_help_begins_with_examples_and_ends_within_two_screens(capsys):
     text = printed("--help", capsys)
     lines = text.splitlines()

@@ -12,10 +12,12 @@ import pytest
 import torch
 from commands import fails
 
+from commandLine import parse
 from errors import RunError
 from runFolder import lock, read_checkpoint
 from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, spread_of, tables
+from runs.one import load_data
 
 TINY = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2]
 TINY += ["--batch-size", 500, "--lr_tab", 0.5]
@@ -331,6 +333,23 @@ def test_a_figure_that_fails_is_a_warning_at_the_end_of_the_job(tmp_path, monkey
     commands.call(*TINY, "--trials", 2, "--results-dir", tmp_path)
     out, err = capfd.readouterr()
     assert "| EP | 2 |" in out and "warning: no figure trials of" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "sweep, folder",
+    [
+        ("network_type MLFF SW_no_intra", "sweep_network_type_wine"),
+        ("dataset wine diabetes", "sweep_dataset"),
+        ("size_tab 3,4,13 3,5,13", "ep_cont_1hidden_wine"),
+        ("size_tab 3,4,13 3,5,4,13", "sweep_size_tab_wine"),
+    ],
+)
+def test_a_sweep_over_kinds_of_network_is_in_a_folder_of_its_own_name(sweep, folder):
+    words = ["--dataset", "wine", "--sweep", *sweep.split()]
+    runs, _ = many.runs_of(parse(words), words)
+    first, *others = [parse(run.words) for run in runs]
+    first, data = load_data(first)
+    assert many.group_folder(first, others, runs, data) == folder
 
 
 # Failures and going on --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from commands import program, start
 from test_manyRuns import group_in, same_to_the_bit, summary_of
 
 from errors import RunError
+from main import main
 from runFolder import createPath
 from runs import launch, many
 from runs.many import PLAN
@@ -89,8 +90,6 @@ def killed_for_seed_0(words, more, folder, directory):
 
 def test_killed_five_times_it_ends_as_if_undisturbed(undisturbed, tmp_path, monkeypatch):
     """Twice the program with its runs, begun and gone on with; three times and more a run."""
-    from main import main
-
     first, dice, n_killed = [*LONGER, "--results-dir", tmp_path], random.Random(20), 0
     for _ in range(2):
         process = start(program, go_on(tmp_path) or first)
@@ -180,6 +179,18 @@ def test_ctrl_c_before_the_first_process_is_ready_is_the_same(typed, tmp_path):
     folder = group_in(tmp_path)
     again = f"stopped; go on with: python main.py --resume {folder} --jobs 2\n"
     assert interrupted(typed) == again
+
+
+def test_a_second_ctrl_c_says_how_to_go_on_too(tmp_path, monkeypatch, capsys):
+    def pressed(folder, runs, results, quiet):
+        os.kill(os.getpid(), signal.SIGINT)  # the first one is a wish
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("nothing has interrupted this")
+
+    monkeypatch.setattr(many, "enter_results", pressed)
+    assert main([*map(str, LONGER), "--jobs", "2", "--results-dir", str(tmp_path)]) == 130
+    again = f"python main.py --resume {group_in(tmp_path)} --jobs 2"
+    assert capsys.readouterr().err == f"stopped at once; go on with: {again}\n"
 
 
 def test_sigterm_with_one_job_is_the_same(undisturbed, tmp_path):

@@ -8,9 +8,13 @@ import commands
 import pytest
 import torch
 
+from commandLine import parse
 from main import main
+from netFunctions import evaluate
 from process import NEVER, StopRequest
 from runFolder import read_checkpoint
+from runs import one
+from runs.one import STEP_OF_TEST, build_network, load_data, schedule_of
 
 LINES = {
     "both rules": "--dataset digits --size_tab 10 8 64 --T 6 --Kmax 3 --train-samples 100 "
@@ -80,3 +84,37 @@ def test_an_evaluation_afterwards_is_stopped_by_nothing(tmp_path):
     net, data = EPcont([3, 5, 13]), load_dataset("wine", None)
     train({"EP": net}, data, Schedule(2, 1, 0.5, [0.1, 0.1]), RunFolder(tmp_path))
     assert net.stopping is NEVER
+
+
+@pytest.mark.parametrize(
+    "words, parted",
+    [
+        ("--solver relax", False),
+        ("--size_tab 10 4000 1000 64 --lr_tab 0.1", True),
+        ("--size_tab 10 4000 1000 64 --lr_tab 0.1 --solver step --tol 0.1", False),
+        ("--C_tab 128 64 1 --Fconv 3 --padding --size_tab 10", True),
+        ("--architecture deep --training-method EBP", True),
+        ("--architecture loccon --training-method EBP --test-batch-size 99", False),
+    ],
+)
+def test_what_is_tested_at_a_time_is_soon_over(words, parted):
+    words = ["--dataset", "digits", "--test-batch-size", "10000", *words.split()]
+    args, data = load_data(parse(words))
+    net = build_network(args, data)
+    size = schedule_of(args, net).test_batch_size
+    assert parted == (size < args.test_batch_size)
+    if parted:  # into the fewest even parts
+        assert size * net.multiplications <= STEP_OF_TEST < 1.5 * size * net.multiplications
+        assert -size < 10_000 - size * -(-10_000 // size) <= 0
+
+
+def test_parts_of_a_test_answer_as_the_whole(monkeypatch):
+    words = "--dataset digits --C_tab 4 2 1 --Fconv 3 --padding --size_tab 10"
+    args, data = load_data(parse(words.split()))
+    net = build_network(args, data)
+    whole = evaluate(net, data.test, schedule_of(args, net))
+    monkeypatch.setattr(one, "STEP_OF_TEST", 50 * net.multiplications)
+    plan = schedule_of(args, net)
+    parts = evaluate(net, data.test, plan)
+    assert plan.test_batch_size == 50
+    assert parts.error == whole.error and parts.loss == pytest.approx(whole.loss, rel=1e-6)
