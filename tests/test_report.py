@@ -455,14 +455,20 @@ def test_runs_of_a_plan_that_failed_or_have_not_begun_are_listed(tmp_path):
     assert "plan of runs" in unreadable(tmp_path)["Runs-1"]
 
 
-@pytest.mark.parametrize("value", [None, -1, 1e999, "x", [], {}, True, [None]])
-def test_no_recorded_value_is_fatal(tmp_path, value, monkeypatch):
+STRANGE = [None, -1, 1e999, "x", [], {}, True, [None]]
+
+
+@pytest.mark.parametrize("first", [0, 3, 5])
+def test_no_recorded_value_is_fatal(tmp_path, first, monkeypatch):
+    """Every option once with each of three such values, beside others in other runs."""
     monkeypatch.setattr("report.figures.MOST_DRAWINGS", 6)  # what fails in one is caught there
-    for name in options_for(P_1H):
+    names = list(options_for(P_1H))
+    for k, name in enumerate(names):
+        value = STRANGE[(first + k) % len(STRANGE)]
         make_run(tmp_path / name, P_1H, {"EP": [2.0] * 3}, **{name: value})
     texts = report_of(tmp_path)
     found = read_results([tmp_path])
-    assert len(found.runs) + len(found.unreadable) == len(options_for(P_1H))
+    assert len(found.runs) + len(found.unreadable) == len(names)
     assert len(found.runs) > 20 and "unfinished" in texts["html"]
 
 
