@@ -147,16 +147,20 @@ class Kept:
         return kept
 
     def enter(self, runs: list[Run], rows: list[Row]) -> list[Key]:
-        """Keep the runs that are of a row and have come further than what is kept; return which."""
+        """Keep the runs that are of a row, have come further than what is kept, or are of other
+
+        options than that was, which the row has no more; return which.
+        """
         entered = []
         for run in sorted(runs, key=lambda run: run.started):
             row = next((row for row in rows if row.matches(run)), None)
             for method in run.rows if row and run.options["action"] == "train" else ():
                 key, trial = (row.name, method, run.options["seed"]), Trial(run, method)
-                known = self.runs.get(key)
-                if known is not None and known["epochs"] >= trial.done:
+                known, line = self.runs.get(key), line_of(key, trial, row)
+                same = known is not None and known["options"] == line["options"]
+                if same and known["epochs"] >= trial.done:
                     continue
-                self.runs[key] = line_of(key, trial, row)
+                self.runs[key] = line
                 values = trial.measured(trial.done)
                 self.measures[key] = {k: v for k, v in values.items() if math.isfinite(v)}
                 self.curves[key] = trial.rows

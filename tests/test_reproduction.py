@@ -66,6 +66,15 @@ def test_what_is_kept_is_what_was_measured_and_reads_back(rows, results, tmp_pat
     assert again.enter(found, [ROW]) == []  # nothing has come further
 
 
+def test_a_run_of_the_row_as_it_is_takes_the_place_of_one_as_it_was(rows, results, tmp_path):
+    kept, found = Kept.read(tmp_path), read_results([results]).runs
+    kept.enter(found, [ROW])
+    key = ("small", "EP", 0)
+    kept.runs[key] |= {"options": "--dataset digits --beta 0.7", "epochs": 9, "seconds": 0.0}
+    assert kept.enter(found, [ROW]) == [key]
+    assert kept.runs[key]["epochs"] == 2 and kept.runs[key]["seconds"] > 0
+
+
 def numbers_of(lines):
     return [{name: float(value) for name, value in line.items()} for line in lines]
 
