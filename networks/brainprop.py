@@ -46,6 +46,7 @@ KERNEL = 3  # filters are 3x3
 # Of mallopt: the threshold of mapping, that of trimming, and what is asked for at a time.
 GLIBC_KEEPS = ((-3, 2**25), (-1, 2**30), (-2, 2**26))
 STD_DENSE, STD = 0.01, 0.005  # of the initial weights, of `dense` and of all others
+HIDDEN = (1500, 1000, 500)  # units of the hidden layers of `dense`, as published
 L2_DEEP = 5e-4  # the penalty is this times the sum of squares: its gradient has a factor 2
 
 
@@ -192,7 +193,14 @@ class Classifier(Network, nn.Sequential):
     multiplications: int = 0
 
     def options(self) -> dict[str, Any]:
-        return {"architecture": self.architecture, "epsilon": self.epsilon}
+        return {"architecture": self.architecture, "epsilon": self.epsilon} | self.sizes()
+
+    def sizes(self) -> dict[str, list[int]]:
+        """Of `dense` with other hidden layers than the published ones, all its layers'."""
+        sizes = [weight.shape[0] for weight in self.kernels[::-1]]
+        if self.architecture != "dense" or tuple(sizes[:0:-1]) == HIDDEN:
+            return {}
+        return {"size_tab": [*sizes, math.prod(self.shape)]}
 
     @property
     def kernels(self) -> list[nn.Parameter]:
@@ -301,9 +309,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return v.view(-1, *[1] * (x.ndim - 2))
 
 
-def dense(stack: Stack) -> None:
+def dense(stack: Stack, hidden: Sequence[int] = HIDDEN) -> None:
     stack.layers.append(nn.Flatten())
-    for n in (1500, 1000, 500):
+    for n in hidden:
         stack.dense(n)
         stack.layers.append(nn.ReLU(inplace=True))
 
@@ -357,6 +365,7 @@ def build_classifier(
     n_classes: int,
     seed: int = 0,
     epsilon: float = EPSILON,
+    hidden: Sequence[int] | None = None,
 ) -> Classifier:
     """A network of the paper with its initial weights, which depend on the arguments alone.
 
@@ -368,6 +377,8 @@ def build_classifier(
         architecture: a key of `ARCHITECTURES`.
         shape: of the data, (channels, height, width); `dense` takes any.
         epsilon: share of explored choices, in [0, 1].
+        hidden: units of the hidden layers of `dense`, from the input to the output; the published
+            ones unless given.
     Raises:
         ValueError: the images do not fit the architecture, or an argument is out of range.
     """
@@ -383,8 +394,13 @@ def build_classifier(
         raise ValueError(f"n_classes is {n_classes}, there must be at least two to choose from")
     if not 0.0 <= epsilon <= 1.0:
         raise ValueError(f"epsilon is {epsilon}, a share of choices lies in [0, 1]")
+    if hidden is not None and architecture != "dense":
+        raise ValueError(f"hidden is for dense, {architecture} has the layers of the paper")
     stack = Stack(architecture, shape)
-    ARCHITECTURES[architecture](stack)
+    if hidden is None:
+        ARCHITECTURES[architecture](stack)
+    else:
+        dense(stack, hidden)
     stack.dense(n_classes)
     net = Classifier(*stack.layers)
     net.architecture, net.shape, net.n_classes = architecture, tuple(shape), n_classes

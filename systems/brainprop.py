@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from errors import UserError
 from options import held_share, natural, share
 from systems.base import OPTIMISING, Measure, Preset, System, rates_with
@@ -27,8 +29,9 @@ class BrainProp(System):
     rules = ("BrainProp", "EBP")
     selectors = frozenset({"architecture"})
     owns = frozenset({"architecture", "epsilon", "validation", "patience"}) | OPTIMISING
+    owns |= {"size_tab"}
     learning = frozenset({"epsilon", "validation", "patience"}) | OPTIMISING
-    structure = frozenset({"architecture"})
+    structure = frozenset({"architecture", "size_tab"})
     has_phases = False
     rule_leaves_out = {"EBP": frozenset({"epsilon"})}
     kept_epoch = True
@@ -91,6 +94,11 @@ class BrainProp(System):
     def check(self, args, typed):
         if not args.benchmark and args.training_method not in self.rules:
             raise UserError("--architecture nets learn by --training-method BrainProp or EBP")
+        if args.size_tab and args.architecture != "dense":
+            raise UserError(
+                f"--size_tab is for --architecture dense: {args.architecture} has the layers of "
+                "the paper"
+            )
 
     def settle(self, args, data):
         if data.n_classes < 2:
@@ -101,6 +109,14 @@ class BrainProp(System):
             raise UserError(
                 f"--lr_tab has {len(args.lr_tab)} values, these nets learn with one rate"
             )
+        ends = (data.n_classes, math.prod(data.shape))
+        if args.size_tab and (
+            len(args.size_tab) < 2 or (args.size_tab[0], args.size_tab[-1]) != ends
+        ):
+            raise UserError(
+                f"--size_tab {' '.join(map(str, args.size_tab))} must start with {ends[0]} and end "
+                f"in {ends[1]}, the outputs and the inputs of {args.dataset}"
+            )
         return {}
 
     def build(self, args, data):
@@ -108,8 +124,9 @@ class BrainProp(System):
 
         if args.device_label < 0:
             keep_freed_memory()
+        hidden = args.size_tab[-2:0:-1] if args.size_tab else None
         return build_classifier(
-            args.architecture, data.shape, data.n_classes, args.seed, args.epsilon
+            args.architecture, data.shape, data.n_classes, args.seed, args.epsilon, hidden
         )
 
     def folder_name(self, args):

@@ -96,7 +96,8 @@ class Layered(System):
             nargs="+",
             metavar="UNITS",
             help="layer sizes from the output backwards; left out: 512 units between the data "
-            "set's ends (with --C_tab: one dense layer)",
+            "set's ends (with --C_tab: one dense layer); of --architecture dense left out: 1500, "
+            "1000 and 500 units, as published",
         )
         group.add_argument("--discrete", action=Flag, help="prototypical setting")
         group.add_argument("--toymodel", action=Flag, help="the fully connected toy model")
