@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from errors import RunError, UserError
 from manual.spelling import hint
-from options import SHARED, Flag, Parser, option_name
+from options import ENDLESS, SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
 from runFolder import PLAN, read_checkpoint, read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
@@ -36,7 +36,7 @@ MOST_JOBS, JOBS_PER_CORE, MOST_RUNS = 64, 8, 100_000
 SELECTORS = frozenset().union(*(system.selectors for system in SYSTEMS))
 NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
 NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}
-NOT_RECORDED |= {"json"}
+NOT_RECORDED |= {"json", "contestants", "datasets", "to_error"}
 
 
 NOT_SWEPT = NOT_RECORDED | {"seed", "help", "results_dir"}
@@ -230,6 +230,8 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     check_typed(args, system, typed)
     values = vars(args) | defaults_for(args, system)
     settings = Settings(**values, system=system)
+    if ACTIONS[args.action].defaults:
+        return planning(settings, typed, new)
     if looks:
         return settings.changed(**dict.fromkeys(FILTERS - typed))
     check_pairs(settings, typed, new)
@@ -241,6 +243,21 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     check_optimizer(settings, typed, new)
     system.check(settings, typed)
     check_rule(settings)
+    return settings
+
+
+def planning(settings: Settings, typed: set[str], new: set[str]) -> Settings:
+    """The options of an action that plans many runs itself, of systems that differ."""
+    given = dict(ACTIONS[settings.action].defaults)
+    if settings.minutes:
+        given["epochs"] = ENDLESS
+    settings = settings.changed(**{k: v for k, v in given.items() if k not in typed})
+    check_sweeps(settings.sweep or [])
+    check_many(settings, typed)
+    fixed = new - FREE_WHEN_RESUMING - {"action", "to_error"}
+    if settings.resume and fixed:
+        wrong = ", ".join(build_parser().spelling(name) for name in sorted(fixed))
+        raise UserError(f"--resume goes on with the planned runs: {wrong} cannot be changed")
     return settings
 
 
@@ -302,8 +319,8 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
         if action.of_systems and (name not in system.owns if own else name in system.refuses):
             why = "" if name in typed or not typed & SELECTORS else of_record(args, typed)
             raise UserError(f"{how} is not used by the {system.name} network{why}")
-        read = system.reads(action) if own and action.of_systems else action.reads
-        if name not in read and name not in system.reads(action):
+        reads = system.reads(action) if action.of_systems else frozenset()
+        if name not in (reads if own and action.of_systems else action.reads) | reads:
             raise UserError(f"{how} is not used by --action {args.action}")
         flag = system.only_with.get(name)
         if flag and not getattr(args, flag):
@@ -331,6 +348,8 @@ def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
         defaults["solver"] = args.solver or unsaid
         if defaults["solver"] == "relax" and not ACTIONS[args.action].every_solver:
             defaults["T"] = None  # it is as long as it takes
+    if args.minutes and args.epochs is None:
+        defaults["epochs"] = ENDLESS  # which the minutes end
     if "schedule" in system.owns:
         halves = defaults.get("halve_every") if args.halve_every is None else args.halve_every
         defaults["schedule"] = "step" if halves else "constant"
@@ -515,7 +534,8 @@ def check_optimizer(args: Settings, typed: set[str], new: set[str]) -> None:
 
 def is_many(args: Settings) -> bool:
     """The command stands for runs in a common folder."""
-    return bool(args.sweep or args.trials > 1 or (args.resume and (args.resume / PLAN).exists()))
+    planned = bool(args.resume and (args.resume / PLAN).exists())
+    return planned or bool(args.sweep or args.trials > 1 or ACTIONS[args.action].defaults)
 
 
 def methods_of(args: Settings) -> list[str]:

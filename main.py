@@ -62,6 +62,7 @@ def look(args: Settings, argv: list[str]) -> int:
 def do(args: Settings, argv: list[str]) -> int:
     """Do what the options ask for; return the exit status."""
     from parallel import part  # these load torch, which --help and a mistake do without
+    from runs.compare import group_of
     from runs.many import print_commands, run_many
     from runs.one import ACTIONS, prepare
 
@@ -70,11 +71,14 @@ def do(args: Settings, argv: list[str]) -> int:
         if launched() and (is_many(args) or args.action != "train"):
             raise RunError("torchrun is for training one network: start this by python main.py")
         if args.dry_run:
-            print_commands(args, argv)
+            print_commands(args, argv, group_of(args))
             return 0
         if args.preset:
             print(f"preset {args.preset}: {PRESETS[args.preset].options}")
-        (run_many if is_many(args) else ACTIONS[args.action])(args, argv)
+        if is_many(args):
+            run_many(args, argv, group_of(args))
+        else:
+            ACTIONS[args.action](args, argv)
     except UserError as error:
         print(f"main.py: error: {error}", file=sys.stderr)
         return 2

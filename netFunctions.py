@@ -212,12 +212,19 @@ class Progress:
 
     def verdict(self, row: dict[str, Any], schedule: Schedule) -> tuple[bool, bool]:
         """Whether an epoch is the best so far by what decides, and whether its method ends."""
+        late = self.is_late(row, schedule)
         if not schedule.patience:
-            return False, False
+            return False, late
         best, error = self.best.get(row["method"]), deciding(row)
         if best is None or error <= best["error"] - schedule.min_gain:
-            return True, False
-        return False, row["epoch"] - best["epoch"] >= schedule.patience
+            return True, late
+        return False, late or row["epoch"] - best["epoch"] >= schedule.patience
+
+    def is_late(self, row: dict[str, Any], schedule: Schedule) -> bool:
+        """Whether the time of a method is over with this epoch."""
+        before = [one for one in self.rows if one["method"] == row["method"] and one is not row]
+        seconds = row["seconds"] + sum(one["seconds"] for one in before)
+        return 0 < 60 * schedule.minutes <= seconds
 
     def kept_epochs(self) -> dict[str, int]:
         """By method, the epoch whose weights are kept: with patience the best, else the last."""
@@ -339,7 +346,14 @@ def options_of(
         "schedule": "cosine" if schedule.cosine else "step" if schedule.halve_every else "constant",
         "threads": torch.get_num_threads(),
     }
-    for name in ("patience", "halve_every", "omega", "max_sweeps", "lr_tab"):  # not asked for
+    for name in (
+        "patience",
+        "minutes",
+        "halve_every",
+        "omega",
+        "max_sweeps",
+        "lr_tab",
+    ):  # not asked for
         options[name] = plan[name] or None
     for name in ("batch_size", "test_batch_size"):  # larger than any data: all of them
         options[name] = plan[name] if plan[name] < sys.maxsize else None

@@ -37,6 +37,7 @@ ADAM_RATE = 0.001
 ALIASES = {"eqprop": "EP"}  # of training methods
 MANY_THREADS = 1024  # torch ends the program where the system cannot start as many as it is told
 SMALLEST, LARGEST = 1.2e-38, 3.4e38  # of 32-bit numbers
+ENDLESS = 100_000  # epochs of a training that --minutes alone ends
 NEGATIVE = re.compile(r"-\.?\d|-(inf|infinity|nan)$", re.IGNORECASE)  # no option begins so
 MANY_CHOICES = 100  # characters of names, above which they are not all listed
 
@@ -338,6 +339,13 @@ def add_optimisation(parser: Parser, systems: Sequence[Any]) -> None:
         help=f"passes over the data; {left_out('epochs', systems)}",
     )
     group.add_argument(
+        "--minutes",
+        type=positive,
+        metavar="M",
+        help="end after the epoch in which so many minutes of training are over; without --epochs "
+        "that alone decides, and equal seeds may learn for different times",
+    )
+    group.add_argument(
         "--lr_tab",
         type=positive,
         nargs="+",
@@ -365,6 +373,15 @@ def add_optimisation(parser: Parser, systems: Sequence[Any]) -> None:
         choices=["online", "full"],
         default="online",
         help="full: measure it at once after each epoch, beside the one met while learning",
+    )
+    group.add_argument(
+        "--cosine-samples",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="after training, measure on N training samples the cosine between what the rule adds "
+        "to the weights and the way down the loss by the exact gradient, of the first and of the "
+        "last weights; 0: do not",
     )
 
 
@@ -529,6 +546,30 @@ def add_many(parser: Parser, systems: Sequence[Any]) -> None:
     )
 
 
+def add_comparison(parser: Parser, systems: Sequence[Any]) -> None:
+    group = parser.add_argument_group("comparison", "of learning rules, for --action compare")
+    group.add_argument(
+        "--contestants",
+        type=Path,
+        metavar="FILE",
+        help="a CSV file with a line for each that takes part, instead of systems/referee.csv",
+    )
+    group.add_argument(
+        "--datasets",
+        choices=NAMES,
+        nargs="+",
+        default=["digits"],
+        metavar="NAME",
+        help="what they learn, one after the other",
+    )
+    group.add_argument(
+        "--to-error",
+        type=not_negative,
+        metavar="PERCENT",
+        help="the table says after how many epochs the test error is not above it; left out: 5",
+    )
+
+
 def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("runs")
     group.add_argument("--seed", type=natural, default=0, help="of weights and order of the data")
@@ -585,7 +626,7 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
 
 
 GROUPS = (add_data, add_optimisation, add_optimiser, add_phases, add_equilibrium)
-LAST_GROUPS = (add_matching, add_many, add_runs)
+LAST_GROUPS = (add_matching, add_many, add_comparison, add_runs)
 
 
 def build_parser(systems: Sequence[Any], actions: dict[str, str]) -> Parser:

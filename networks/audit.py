@@ -382,10 +382,14 @@ def measured(net, case: Case, batch: tuple, reference: Reference, floor: str) ->
     return row
 
 
-def taught(net, data, target, plan: Schedule) -> tuple[Pairs, Tensors]:
-    """What a batch adds to the weights per unit of rate, in double precision; the free state."""
+def taught(net, data, target, plan: Schedule, method: str = "") -> tuple[Pairs, Tensors]:
+    """What a batch adds to the weights per unit of rate, in double precision; the free state.
+
+    method: of the network's rules; left out: the first.
+    """
     pupil = net.pupil(RATE).to(plan.dtype)
-    rule = next(iter(pupil.rules.values()))
+    pupil.optimizer = None
+    rule = pupil.rules[method or next(iter(pupil.rules))]
     plan = dataclasses.replace(plan, lr_tab=[RATE] * pupil.n_rates)
     lesson = rule.learn(pupil, data.to(plan.dtype), target.to(plan.dtype), plan)
     before = [tuple(p.detach().to(plan.dtype) for p in pair) for pair in net.synapses]
@@ -394,6 +398,25 @@ def taught(net, data, target, plan: Schedule) -> tuple[Pairs, Tensors]:
         for after, old in zip(pupil.synapses, before, strict=True)
     ]
     return pairs, [v.double() for v in lesson.state]
+
+
+def cosine_of_update(
+    net, method: str, data: torch.Tensor, target: torch.Tensor, schedule: Schedule
+) -> float:
+    """Cosine between what a batch adds to all parameters together and minus the exact gradient.
+
+    The gradient is that of the loss where the samples come to rest by the solver of the schedule;
+    nan where none does, or where the weights follow the nudge, so that there is no one update.
+    """
+    if schedule.nudge == "continual":
+        return math.nan
+    reference = equilibrium_gradient(net, data, target, schedule.solver)
+    if reference is None:
+        return math.nan
+    rows = reference.rows
+    plan = dataclasses.replace(schedule, random_sign=False, persistent=False)
+    updates, _ = taught(net, data[rows], target[rows], plan, method)
+    return compared(joined(updates), joined(reference.pairs))[0]
 
 
 def distance(state: Tensors, rest: Tensors) -> float:

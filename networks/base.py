@@ -53,6 +53,7 @@ class Schedule:
     warmup: epochs, or parts of one, over which the rates rise evenly from 0, batch by batch.
     factor: what the rates are multiplied by just now, which `at` sets.
     optimizer, momentum, weight_decay: as of networks/optimisers.py.
+    minutes: a method ends after the epoch in which so many minutes of it are over (0: it goes on).
     patience: a method ends after so many epochs without a gain of `min_gain` in the error on the
         validation data, or without any on the test data (0: it goes on).
     solver: how a phase is run, a key of `SOLVERS`. What "relax" reads is the network's own
@@ -85,6 +86,7 @@ class Schedule:
     momentum: float = 0.9
     weight_decay: float = 0.0
     patience: int = 0
+    minutes: float = 0.0
     augment: bool = False
     min_gain: float = 0.1
     solver: str = "step"
@@ -460,6 +462,11 @@ class Network(nn.Module):
     def output(self, s: Tensors) -> torch.Tensor:
         """What the network answers in a state, (batch, n_out)."""
         return self.loss.output(self, s)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers it learns."""
+        return sum(p.numel() for p in self.parameters())
 
     restless: str = ""  # why it cannot be relaxed, if it cannot
     method: str = ""  # what it was taught by; empty: the first of its rules

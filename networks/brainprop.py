@@ -28,6 +28,7 @@ the running mean and variance of batch normalisation, which are part of `state_d
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 from collections.abc import Callable, Sequence
@@ -557,6 +558,29 @@ def descend(net: Classifier, loss: torch.Tensor, rate: float) -> None:
     if net.l2:
         torch._foreach_mul_(net.kernels, 1.0 - 2.0 * rate * net.l2)
     torch._foreach_add_(parameters, gradients, alpha=-rate)
+
+
+def cosine_to_backpropagation(net: Classifier, data: torch.Tensor, target: torch.Tensor) -> float:
+    """Cosine between BrainProp's update, of greedy choices, and that of backpropagation, which
+
+    descends half the squared error of all outputs; of all parameters together. The net, and torch's
+    random numbers, are left as they are.
+    """
+    net = copy.deepcopy(net)
+    with torch.random.fork_rng(enabled=data.device.type == "cpu"), torch.enable_grad():
+        q = answer_in_training(net, data)
+        parameters = list(net.parameters())
+        losses = (
+            brainprop_loss(q, q.detach().argmax(1), target),
+            (target - q).square().sum() / (2 * len(q)),
+        )
+        flat = [
+            torch.cat(
+                [g.flatten() for g in torch.autograd.grad(loss, parameters, retain_graph=True)]
+            )
+            for loss in losses
+        ]
+    return torch.cosine_similarity(*flat, dim=0).item()
 
 
 def keep_freed_memory() -> bool:

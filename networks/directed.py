@@ -202,6 +202,12 @@ class DirectedNetwork(EquilibriumNetwork):
         own = {"N_H": self.sizes[:-1] or [0], "num_net": self.n_nets, "dt": self.dt}
         return own | {"stop": self.stop, "init_state": self.highest_start}
 
+    @property
+    def n_parameters(self) -> int:
+        """Of one of the networks."""
+        has_biases = self.biases[0].numel() > 0
+        return int(self.mask.sum()) + int(self.bias_mask.sum()) * has_biases
+
     def first(self) -> DirectedNetwork:
         """A batch of one: a copy of network 0."""
         alone = copy.deepcopy(self)

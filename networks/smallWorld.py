@@ -342,6 +342,13 @@ class SmallWorldEP(EquilibriumNetwork):
         return super().load_state_dict({**added, **state_dict}, *args, **kwargs)
 
     @property
+    def n_parameters(self) -> int:
+        """Its links and its biases."""
+        return sum(
+            int(mask.sum()) + len(b) for mask, b in zip(self.masks, self.biases, strict=True)
+        )
+
+    @property
     def masks(self) -> Tensors:
         """Per layer, where weights[i] has a link (n_i, width), bool."""
         return [getattr(self, f"mask{i}") for i in range(self.n_layers)]

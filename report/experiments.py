@@ -38,7 +38,7 @@ from systems.papers import PaperResult, results_of
 NO_SHAPE = {"action", "seed", "epochs", "training_method", "benchmark", "num_net"}
 NO_SHAPE |= {"data_dir", "results_dir", "device_label", "threads", "compile", "test_batch_size"}
 NO_SHAPE |= {"train_error", "curves", "save_full", "folders", "tensorboard"}
-NO_SHAPE |= {"name", "note", "no_figures", "test_every"}
+NO_SHAPE |= {"name", "note", "no_figures", "test_every", "minutes", "cosine_samples"}
 SELECTING = {"training_method", "benchmark", "action"}.union(*(s.selectors for s in SYSTEMS))
 NEAR = 3  # options in which an experiment may differ from a preset to be called by its name
 

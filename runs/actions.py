@@ -6,7 +6,7 @@ runs/one.py, which needs torch; this is only declared.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DATA = {"dataset", "data_dir", "image_size", "grey", "normalise"}
 MACHINE = {"device_label", "threads", "dtype"}
@@ -29,6 +29,7 @@ class Action(NamedTuple):
     of_systems: bool = True  # reads the options of systems, too
     of_phases: bool = False  # of equilibrium networks only
     every_solver: bool = False  # does what it does by each of them
+    defaults: dict[str, Any] = {}  # of shared options, of an action that plans many runs itself
 
 
 TRAIN = Action(
@@ -40,7 +41,19 @@ TRAIN = Action(
         | MANY
         | SEARCH
         | {"train_samples", "batch_size", "test_batch_size", "epochs", "lr_tab", "training_method"}
-        | {"augment", "benchmark", "train_error", "dt", "T", "Kmax", "beta", "beta_sign", "nudge"}
+        | {
+            "minutes",
+            "cosine_samples",
+            "augment",
+            "benchmark",
+            "train_error",
+            "dt",
+            "T",
+            "Kmax",
+            "beta",
+            "beta_sign",
+            "nudge",
+        }
         | {"persistent", "seed", "resume", "compile", "tensorboard", "no_figures"}
         | {"test_samples", "test_every"}
         | FOLDER
@@ -87,12 +100,27 @@ REPORT = Action(
     of_systems=False,
 )
 FILTERS = frozenset({"dataset", "preset", "name"})  # of a list
+COMPARE = Action(
+    "compare",
+    "learning rules on the same data, each a line of a file: a table, figures and a page",
+    frozenset(
+        {"contestants", "datasets", "to_error", "data_dir", "train_samples", "test_samples"}
+        | {"epochs", "minutes", "cosine_samples", "seed", "resume", "no_figures", "dry_run"}
+        | MACHINE - {"dtype"}
+        | MANY
+        | FOLDER
+    ),
+    of_systems=False,
+    defaults={"trials": 3, "epochs": 8, "cosine_samples": 20},
+)
 LIST = Action(
     "list",
     "the runs there are, newest first, without torch",
     frozenset({"folders", "results_dir", "json"}) | FILTERS,
     of_systems=False,
 )
-ACTIONS = {one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, AUDIT, EVALUATE, REPORT, LIST)}
+ACTIONS = {
+    one.name: one for one in (TRAIN, PLOTCURVES, RECEIPE, AUDIT, EVALUATE, COMPARE, REPORT, LIST)
+}
 ACTIONS["recipe"] = RECEIPE
 ABOUT = {name: one.about if name == one.name else "" for name, one in ACTIONS.items()}

@@ -350,19 +350,44 @@ def spread_of(values: list[float]) -> str:
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
-def run_many(args: Settings, argv: list[str]) -> None:
+class Group:
+    """What many runs are together: which there are, where they go, and what comes of them."""
+
+    def runs_of(self, args: Settings, words: list[str]) -> tuple[list[Run], list[str]]:
+        """The runs that a command line stands for, and the options it adds to planned ones."""
+        return runs_of(args, words)
+
+    def settings_of(self, runs: list[Run], more: list[str]) -> list[Settings]:
+        """The options of the runs; those of the first one speak for the machine."""
+        return [parse([*run.words, *more]) for run in runs]
+
+    def new_folder(self, settings: list[Settings], runs: list[Run], results_dir: Path) -> Path:
+        """Take a folder for the runs, and write their plan."""
+        return new_group(settings[0], settings[1:], runs, results_dir)
+
+    def go_on(self, folder: Path, settings: list[Settings]) -> None:
+        """See to it that what the runs need is there, before some of them go on."""
+        load_data(settings[0])
+
+    def finish(self, folder: Path) -> str:
+        """Write what has come of all runs; return what is printed of it."""
+        return (folder / "summary.md").read_text(encoding="utf-8")
+
+
+def run_many(args: Settings, argv: list[str], group: Group | None = None) -> None:
     """Run the action for every seed and swept value, each in a folder and a process of its own."""
-    words = expanded(argv)
-    runs, more = runs_of(args, words)
-    first, *others = [parse([*run.words, *more]) for run in runs]
+    words, group = expanded(argv), group or Group()
+    runs, more = group.runs_of(args, words)
+    settings = group.settings_of(runs, more)
+    first = settings[0]
     with contextlib.ExitStack() as stack:
         launcher, call, where = stack.enter_context(launcher_of(args))
-        folder = args.resume or new_group(first, others, runs, args.results_dir)
+        folder = args.resume or group.new_folder(settings, runs, args.results_dir)
         stack.enter_context(sole_program(folder))
         keep_in(folder)
         missing = missing_runs(folder, runs, again="epochs" in typed_options(more))
         if args.resume and missing:
-            load_data(first)
+            group.go_on(folder, settings)
         forget_statuses(folder, missing)
         here = str(Path.cwd())
         tasks = {r.name: (r.words, more, str((folder / r.name).resolve()), here) for r in missing}
@@ -378,11 +403,12 @@ def run_many(args: Settings, argv: list[str]) -> None:
                 summary = enter_results(folder, runs, results, not shows_progress(args))
         except KeyboardInterrupt:  # a second one, which does not wait until all is saved
             raise Stopped(SIGINT, f"stopped at once; {go_on}") from None
+    said = group.finish(folder)
     if not first.no_figures:
         draw_figures(folder)
     if launcher.signal_number:
         raise Stopped(launcher.signal_number, f"stopped; {go_on}")
-    print((folder / "summary.md").read_text(encoding="utf-8"), end="")
+    print(said, end="")
     if summary.n_failed == len(runs):
         raise RunError(f"all {len(runs)} runs have failed: {folder / 'summary.csv'} says why")
 
@@ -454,12 +480,12 @@ def group_folder(first: Settings, others: list[Settings], runs: list[Run], data:
     return "_".join(["sweep", *swept, *([] if "dataset" in swept else [first.dataset])])
 
 
-def print_commands(args: Settings, argv: list[str]) -> None:
+def print_commands(args: Settings, argv: list[str], group: Group | None = None) -> None:
     """Print the commands that would be run, a line each."""
     words = expanded(argv)
     lines = [split_words(words, {"--dry-run"})[1]]
     if is_many(args):
-        runs, more = runs_of(args, words)
+        runs, more = (group or Group()).runs_of(args, words)
         folder = args.resume or Path()
         if args.resume:
             runs = missing_runs(folder, runs, again="epochs" in typed_options(more))

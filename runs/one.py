@@ -144,6 +144,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         momentum=args.momentum,
         weight_decay=args.weight_decay,
         patience=args.patience or 0,
+        minutes=args.minutes or 0.0,
         augment=bool(args.augment),
         solver=args.solver or "step",
         omega=args.omega or 0.0,
@@ -263,6 +264,8 @@ def train_in(
         rows = train(nets, data, schedule, run, options, checkpoint, quiet, watch)
         if not team.rank:
             finish(args.system, nets, data, schedule, run)
+            if args.cosine_samples:
+                measure_cosines(run, nets, data, args, schedule)
         return rows
     except Stopped as stop:
         raise Stopped(stop.signal_number, f"{stop}; {how_to_go_on(run.path, team)}") from None
@@ -352,11 +355,39 @@ def finish(system: System, nets: dict, data: Dataset, schedule: Schedule, run: R
         join(net, ALONE)
     history = read_checkpoint(run.path / "checkpoint.pt")["progress"]["history"]
     found, text = system.finish(nets, data, schedule, history)
-    if found:
-        run.write_arrays(run.read_arrays() | found)
+    one, _ = data.train.batch(slice(0, 1), schedule.dtype)
+    for method, net in nets.items():
+        found[f"{method}_parameters"] = np.array(net.n_parameters)
+        found[f"{method}_stored_values"] = np.array(
+            system.stored_values(net, method, one, schedule)
+        )
+    run.write_arrays(run.read_arrays() | found)
     if text:
         run.write_text("report.txt", text)
         print(text, end="", flush=True)
+
+
+def measure_cosines(
+    run: RunFolder, nets: dict, data: Dataset, args: Settings, schedule: Schedule
+) -> None:
+    """Add to the results, and print, how far the first and the last update follow the gradient."""
+    split = data.train
+    order = epoch_order(args.seed, 0, len(split), split.x.device)[: args.cosine_samples]
+    batch = split.batch(order, schedule.dtype)
+    found = {}
+    for method, net in nets.items():
+        pair = [
+            args.system.cosine(one, method, *batch, schedule)
+            for one in (build_network(args, data), net)
+        ]
+        if not np.isnan(pair).all():
+            found[f"{method}_gradient_cosine"] = np.array(pair)
+            print(
+                f"{method}: cosine of its update to the exact gradient {pair[0]:.4f} at the start, "
+                f"{pair[1]:.4f} at the end, of {len(order)} samples",
+                flush=True,
+            )
+    run.write_arrays(run.read_arrays() | found)
 
 
 def warn_of_memory(nets: dict, data: Dataset, schedule: Schedule) -> None:

@@ -179,6 +179,21 @@ class System:
         """Whether the state that a free phase starts from is drawn with the seed."""
         return False
 
+    def cosine(self, net: Any, method: str, data: Any, target: Any, schedule: Any) -> float:
+        """Cosine between what a batch adds to all weights and the way down the loss by the exact
+
+        gradient; nan where it is not defined.
+        """
+        from networks.audit import cosine_of_update
+
+        return cosine_of_update(net, method, data, target, schedule)
+
+    def stored_values(self, net: Any, method: str, x: Any, schedule: Any) -> int:
+        """How many numbers the rule keeps of a sample (1, ...) while it learns it."""
+        from networks.storage import stored_values
+
+        return stored_values(net, method, x, schedule)
+
     def finish(self, nets: dict, data: Any, schedule: Any, history: dict) -> tuple[dict, str]:
         """After training: more arrays for results.npz, and the text of report.txt."""
         return {}, ""

@@ -33,7 +33,7 @@ class BrainProp(System):
     learning = frozenset({"epsilon", "validation", "patience"}) | OPTIMISING
     structure = frozenset({"architecture", "size_tab"})
     has_phases = False
-    rule_leaves_out = {"EBP": frozenset({"epsilon"})}
+    rule_leaves_out = {"EBP": frozenset({"epsilon", "cosine_samples"})}
     kept_epoch = True
     shown_as = "accuracy"
     defaults = {
@@ -128,6 +128,16 @@ class BrainProp(System):
         return build_classifier(
             args.architecture, data.shape, data.n_classes, args.seed, args.epsilon, hidden
         )
+
+    def cosine(self, net, method, data, target, schedule):
+        from networks.brainprop import cosine_to_backpropagation
+
+        return cosine_to_backpropagation(net, data, target) if method == "BrainProp" else math.nan
+
+    def stored_values(self, net, method, x, schedule):
+        from networks.storage import stored_activities
+
+        return stored_activities(net, x)
 
     def folder_name(self, args):
         return f"brainprop_{args.architecture}"

@@ -49,7 +49,7 @@ class Directed(System):
     only_with = {"tol_W": "sparse", "temp": "sparse", "reg_W": "regularized"}
     leaves_out = frozenset(
         {"lr_tab", "batch_size", "test_batch_size", "benchmark", "train_error"}
-        | {"persistent", "compile", "tol"}
+        | {"persistent", "compile", "tol", "cosine_samples"}
     )
     nudges = ("finite", "linear")
     rule_leaves_out = {}
