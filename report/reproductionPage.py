@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = 3  # side by side in a figure
+SHORT = 5  # lines of a paper in the short table
+BEGIN, END = "<!-- written by scripts/reproduce.sh: -->", "<!-- until here -->"
 SIGMAS = 2.0  # standard deviations within which two means are called the same
 INTRODUCTION = f"""\
 Every row of the papers' tables, measured again by this program. `bash scripts/reproduce.sh` runs
@@ -131,7 +133,7 @@ def table_of_paper(kept: Kept, paper: str, machines: dict[str, str]) -> list[str
             "" if again else line.method,
             line.measure.title.lower(),
             figure_of(line.paper),
-            shown(line.here, line.measure, line.unit).replace(" %", "") + " %" * (line.unit == "%"),
+            value_of(line),
             n_of(line),
             "" if again else " to ".join(map(str, dict.fromkeys((epochs[0], epochs[-1])))),
             "" if again else f"{duration(sum(seconds) / len(seconds))} {' '.join(sorted(letters))}",
@@ -139,6 +141,12 @@ def table_of_paper(kept: Kept, paper: str, machines: dict[str, str]) -> list[str
         ]
         text.append("| " + " | ".join(cells) + " |")
     return text
+
+
+def value_of(line: Line) -> str:
+    """What was measured here, with its spread and its unit."""
+    text = shown(line.here, line.measure, line.unit).replace(" %", "")
+    return text + " %" * (line.unit == "%")
 
 
 def n_of(line: Line) -> str:
@@ -257,6 +265,45 @@ def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
     missing = what_is_left(kept, rows)
     text += ["## Left to run", "", *missing, ""] if missing else []
     return "\n".join(text)
+
+
+def short_table(kept: Kept, folder: str) -> list[str]:
+    """A few rows of each paper, whole ones with a figure of the paper first, in Markdown.
+
+    Args:
+        folder: of the page, as the table's text is to name it.
+    """
+    text = ["| paper | row | rule | measure | paper | here | n | |", "|" + "---|" * 8]
+    for paper in PAPERS:
+        found = [line for row in rows_of([paper]) for line in lines_of(kept, row)]
+        known = [line for line in found if line.paper is not None and line.paper.number is not None]
+        firsts: dict[tuple[str, str], Line] = {}
+        for line in known or found:
+            firsts.setdefault((line.row.name, line.method), line)
+        order = sorted(firsts.values(), key=lambda line: line.verdict.startswith("partial"))
+        for k, line in enumerate(order[:SHORT]):
+            cells = [
+                "" if k else system_of_paper(paper).reference,
+                f"[{line.row.name}]({folder}/reproduction/{line.row.file})",
+                line.method,
+                line.measure.title.lower(),
+                figure_of(line.paper),
+                value_of(line),
+                n_of(line),
+                line.verdict,
+            ]
+            text.append("| " + " | ".join(cells) + " |")
+    return text
+
+
+def write_short_table(kept: Kept, path: Path, folder: str) -> None:
+    """Put the short table between its two marks in a text; nothing is done where they are not."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end:
+        parts = [before + BEGIN, "", *short_table(kept, folder), "", END + after]
+        write_whole(path, "\n".join(parts).encode())
 
 
 def write_page(kept: Kept, path: Path) -> None:

@@ -23,7 +23,7 @@ from errors import UserError
 from options import positive_int
 from report.reader import read_results
 from report.reproduction import PAPERS, Kept, Row, rows_of
-from report.reproductionPage import what_is_left, write_page
+from report.reproductionPage import what_is_left, write_page, write_short_table
 from runFolder import PLAN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,6 +89,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
 def keep(kept: Kept, place: Path) -> None:
     kept.write()
     write_page(kept, place / "reproduction.md")
+    write_short_table(kept, place.parent / "README.md", place.name)
 
 
 def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) -> list[list[str]]:

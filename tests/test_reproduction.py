@@ -10,7 +10,14 @@ import pytest
 from report.experiments import Spread
 from report.reader import read_results
 from report.reproduction import Kept, Row, all_rows, rows_of
-from report.reproductionPage import lines_of, page_of, verdict
+from report.reproductionPage import (
+    BEGIN,
+    END,
+    lines_of,
+    page_of,
+    verdict,
+    write_short_table,
+)
 from runs.reproduce import commands_of, main
 from systems.papers import PaperResult
 
@@ -73,6 +80,22 @@ def test_a_run_of_the_row_as_it_is_takes_the_place_of_one_as_it_was(rows, result
     kept.runs[key] |= {"options": "--dataset digits --beta 0.7", "epochs": 9, "seconds": 0.0}
     assert kept.enter(found, [ROW]) == [key]
     assert kept.runs[key]["epochs"] == 2 and kept.runs[key]["seconds"] > 0
+
+
+def test_the_short_table_stands_between_its_marks_and_nowhere_else(rows, results, tmp_path):
+    kept = Kept.read(tmp_path / "docs")
+    kept.enter(read_results([results]).runs, [ROW])
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    for _ in range(2):
+        write_short_table(kept, page, "docs")
+        text = page.read_text()
+        assert text.startswith(f"before\n{BEGIN}\n\n| paper") and text.endswith(f"{END}\nafter\n")
+        assert "old" not in text and text.count("[small](docs/reproduction/small.csv) | EP ") == 1
+        assert text.count("| ") < 60 and "| BPTT | test error |" in text
+    page.write_text("no marks\n")
+    write_short_table(kept, page, "docs")
+    assert page.read_text() == "no marks\n"
 
 
 def numbers_of(lines):
