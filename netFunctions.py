@@ -25,6 +25,7 @@ from datasets import Dataset, Split, crop_and_flip
 from errors import RunError, Stopped, TrainingError
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Lesson, Schedule, Tensors, is_of_search, other_sign
+from networks.cost import Products, is_counted, passes
 from parallel import WORST, Team
 from process import NEVER, StopRequest
 from runFolder import RECORD, RunFolder, createHyperparameterfile, createPath
@@ -181,6 +182,8 @@ class Progress:
     history: dict[str, dict[str, torch.Tensor]] = dataclasses.field(default_factory=dict)
     best: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # error, epoch
     over: list[str] = dataclasses.field(default_factory=list)  # methods that were stopped early
+    # By method, passes through all weights per sample in the last batch that was counted.
+    products: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
     def is_over(self, method: str) -> bool:
         return method in self.over
@@ -397,6 +400,8 @@ class Training:
         """
         weights, particles = checkpoint["weights"], checkpoint["particles"]
         self.progress = Progress(**checkpoint["progress"])
+        for row in self.progress.rows:
+            row.setdefault("products", None)  # which older programs did not count
         self.best = checkpoint.get("best", {})
         if wrong := self.misplaced(weights):
             raise self.foreign(wrong)
@@ -599,6 +604,8 @@ def measured_arrays(nets: dict[str, torch.nn.Module], progress: Progress) -> dic
     for method, epoch in progress.kept_epochs().items():
         arrays[f"{method}_kept_epoch"] = np.array(epoch)
     for method, net in nets.items():
+        counted = [row["products"] for row in progress.rows if row["method"] == method]
+        arrays[f"{method}_products"] = np.array(counted, dtype=float)  # NaN where there is none
         history = progress.history.get(method, {})
         arrays |= arrays_of(method, history) | arrays_of(method, net.records(history))
     return arrays
@@ -632,10 +639,14 @@ class Epoch(NamedTuple):
         batches = train.batches(schedule.batch_size, schedule.dtype, self.order, first)
         for k, batch in enumerate(batches, first):
             x, target = self.net.team.deal(*batch)
+            counts = k == 0 and is_counted(schedule.epoch, n_batches) and self.net.block is None
             try:
-                lesson = self.teach(k, x, target, int(draws[k]))
+                with Products() if counts else contextlib.nullcontext() as products:
+                    lesson = self.teach(k, x, target, int(draws[k]))
             except Stopped as stopped:  # in a phase, before it has changed anything
                 self.halt(progress, record, k, started, stopped.signal_number)
+            if products is not None:
+                progress.products[self.method] = passes(self.net, products.total, len(x))
             error, loss = errors_of(train, self.net, lesson.output, target)
             values, signal_number = self.net.team.pool(
                 {"error": error, "loss": loss}, lesson.measures, stop.signal_number
@@ -724,7 +735,7 @@ class Epoch(NamedTuple):
             row["test_error"] = found.error
         if schedule.measure_training:
             row["train_error_full"] = self.training_error()
-        return row | {"evaluation": found}
+        return row | {"products": progress.products.get(self.method), "evaluation": found}
 
     def tested(self) -> Evaluation:
         """What the network as it is now does on the test data."""

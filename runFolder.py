@@ -369,7 +369,8 @@ def load_archive(path: str | Path) -> Any:
 # What a checkpoint holds. A pattern is a type, None, a test, a tuple of patterns of which one fits,
 # a list of the pattern of each item, or {str: pattern of each value}.
 
-NOT_IN_OLD = {"best", "optimizers", "progress.best", "progress.over"}  # which are read, too
+# Of checkpoints that were written before they had it, which are read, too.
+NOT_IN_OLD = {"best", "optimizers", "progress.best", "progress.over", "progress.products"}
 
 
 def patterns() -> dict[str, Any]:
@@ -396,6 +397,7 @@ def patterns() -> dict[str, Any]:
         "progress.history": {str: tensors},
         "progress.best": {str: lambda v: fits(v, {str: number}) and {"error", "epoch"} == set(v)},
         "progress.over": [str],
+        "progress.products": {str: (*number, None)},
     }
 
 

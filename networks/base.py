@@ -469,13 +469,17 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     restless: str = ""  # why it cannot be relaxed, if it cannot
+    block: Callable | None = None  # steps that torch.compile has made one call of
     method: str = ""  # what it was taught by; empty: the first of its rules
     plan: Schedule | None = None  # how it was taught, and so how it answers
 
     @property
     def multiplications(self) -> int:
-        """About how many a step takes for a sample, from below to above."""
-        return sum(p.numel() for p in self.parameters())
+        """Of a forward pass for a sample: every weight is used once, a kernel at all places.
+
+        Of a batch of networks those of all of them.
+        """
+        raise NotImplementedError
 
     @torch.no_grad()
     def predict(self, x: Any, schedule: Schedule | None = None) -> torch.Tensor:

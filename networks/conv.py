@@ -5,6 +5,7 @@ net = convEP([10], [32, 16, 1], (28, 28), Fconv=3, padding=True, seed=0)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -126,10 +127,9 @@ class convEP(EPdisc):
 
     @property
     def multiplications(self) -> int:
-        dense = sum(weight.numel() for weight, _ in self.synapses[: -self.n_conv])
-        kernels = [weight.numel() for weight, _ in self.synapses[-self.n_conv :]]
-        places = [height * width for height, width in self.map_sizes]
-        return dense + sum(n * m for n, m in zip(kernels, places, strict=True))
+        kernels = zip(self.joining[self.n_dense :], self.map_sizes, strict=True)
+        more = sum(w.numel() * (math.prod(size) - 1) for (w, _), size in kernels)
+        return super().multiplications + more
 
     def sizes_of_maps(self, input_size: tuple[int, int]) -> tuple[list, list]:
         """(height, width) of every map before and after pooling, from the output backwards."""

@@ -197,6 +197,11 @@ class DirectedNetwork(EquilibriumNetwork):
         self.layer_names = [f"s{i}" for i in range(len(self.sizes))]
         self.reach = list(range(len(self.sizes))) if layered else [0] * len(self.sizes)
 
+    @property
+    def multiplications(self) -> int:
+        """Of the connections that there may be; a step also multiplies the zeros between them."""
+        return self.n_nets * int(self.mask.sum())
+
     @torch.no_grad()
     def options(self) -> dict[str, Any]:
         own = {"N_H": self.sizes[:-1] or [0], "num_net": self.n_nets, "dt": self.dt}

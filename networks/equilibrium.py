@@ -45,7 +45,6 @@ class EquilibriumNetwork(Network):
         super().__init__()
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        self.block: Callable | None = None  # BLOCK steps in one call, from `compile_steps`
 
     @property
     def synapses(self) -> Pairs:
@@ -59,6 +58,10 @@ class EquilibriumNetwork(Network):
     def rates_of(self, lr_tab: Sequence[float]) -> Sequence[float]:
         """The rate of every pair of `synapses`, from the `n_rates` that it takes."""
         return lr_tab
+
+    @property
+    def multiplications(self) -> int:
+        return sum(w.numel() for w, _ in self.synapses)
 
     def add_synapses(self, shape: Sequence[int], generator: torch.Generator) -> None:
         """Append a weight and its bias, both uniform in +-1/sqrt(fan-in) (torch's own default)."""
@@ -259,7 +262,7 @@ class EquilibriumNetwork(Network):
                 s = self.stepper(drive, s, target, beta)
             return s
 
-        self.block = torch.compile(block, dynamic=False)
+        self.block = torch.compile(block, dynamic=False)  # BLOCK steps in one call
 
     def computeGradients(
         self,

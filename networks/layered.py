@@ -86,6 +86,12 @@ class LayeredNetwork(EquilibriumNetwork):
         """The synapses between layers: all but the read-out's."""
         return self.synapses[self.n_read :]
 
+    @property
+    def multiplications(self) -> int:
+        """Weights by which a layer receives from one nearer to the output are not counted."""
+        forwards = [*self.synapses[: self.n_read], *self.joining]
+        return sum(w.numel() for w, _ in forwards)
+
     def options(self) -> dict[str, Any]:
         rho = next(name for name, kind in ACTIVATIONS.items() if kind is self.rho)
         loss = next(name for name, kind in LOSSES.items() if kind is self.loss)

@@ -288,6 +288,11 @@ class SmallWorldEP(EquilibriumNetwork):
         self.way = self.way_of_steps()
         self.reads = [self.span_read_by(i) for i in range(self.n_layers)]
 
+    @property
+    def multiplications(self) -> int:
+        """Of the links that there are; a step also multiplies zeros in the blocks they lie in."""
+        return int(self.topology.links.sum())
+
     def options(self) -> dict[str, Any]:
         kind = "SW_intra" if any(self.joined_inside) else "SW_no_intra"
         own = {"network_type": kind, "bypass_mag": self.bypass_mag}

@@ -97,6 +97,9 @@ class Trial(NamedTuple):
             values["test_accuracy"] = 100 - kept.get("test_error", math.nan)
             values["train_accuracy"] = 100 - kept["train_error"]
             values["epochs"] = kept["epoch"]
+        products = [row["products"] for row in rows if "products" in row]
+        if products:
+            values["products"] = statistics.fmean(products)
         spread = self.run.arrays.get(f"{self.method}_log_spread")
         if spread is not None and spread.size:
             values["log_spread"] = float(spread[: len(rows)].mean())

@@ -40,6 +40,7 @@ BROKEN += (csv.Error, zipfile.BadZipFile, zlib.error)
 LARGEST = 8e6  # bytes of an array that is read; curves stored with --save-full may be gigabytes
 PER_NETWORK = ("learnt", "learnt_epoch", "final_mse", "final_sparsity", "stable", "log_spread")
 PER_EPOCH = tuple(measure.name for measure in SEARCH)
+MAY_BE_EMPTY = {"test_error", "products"}  # where an epoch was not tested, or not counted
 OF_GRAPH = ("W", "admissible", "patterns", "targets")
 MOST_POINTS = 64  # of a line in a figure
 HIGHEST = 1e100  # in metrics.csv; sums of squares of larger numbers are none
@@ -290,8 +291,9 @@ def read_metrics(path: Path, methods: list[str]) -> tuple[dict[str, list[dict[st
         for row in reader:
             own = found[row.pop(place)]
             cells = dict(zip(columns, row, strict=True))
-            if not cells["test_error"]:  # of an epoch that was not tested
-                del cells["test_error"]
+            for name in MAY_BE_EMPTY & cells.keys():
+                if not cells[name]:
+                    del cells[name]
             own.append({name: float(cell) for name, cell in cells.items()})
             own[-1]["epoch"] = int(own[-1]["epoch"])
             check_numbers(own[-1])

@@ -65,6 +65,7 @@ SEARCH = (  # of a free phase that was relaxed: mean over the samples, and the w
     Measure("sweeps_free", "Sweeps", "", 1),
     Measure("residual_free_worst", "Residual", "", 4),
 )
+COST = (Measure("products", "Passes per sample", "", 1),)  # forward passes that learning costs
 
 
 class System:
@@ -97,7 +98,7 @@ class System:
     free_output = False  # no bounds keep a relaxed output under a nudge of -1 or below
     defaults: dict[str, Any] = {}  # of options, where they differ from the shared ones
     presets: dict[str, Preset] = {}
-    measures: tuple[Measure, ...] = ERRORS + SEARCH
+    measures: tuple[Measure, ...] = ERRORS + SEARCH + COST
     kept_epoch = False  # the weights of the best epoch are the result
     shown_as = "error"  # what its curves show; "accuracy": 100 minus the error
 

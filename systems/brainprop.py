@@ -6,7 +6,7 @@ import math
 
 from errors import UserError
 from options import held_share, natural, share
-from systems.base import OPTIMISING, Measure, Preset, System, rates_with
+from systems.base import COST, OPTIMISING, Measure, Preset, System, rates_with
 
 BATCH_SIZE = {"dense": 128, "conv": 128, "loccon": 32, "deep": 128}  # as published
 EPSILON = 0.02  # of networks/brainprop.py
@@ -48,6 +48,7 @@ class BrainProp(System):
         Measure("test_accuracy", "Test accuracy", "%"),
         Measure("train_accuracy", "Training accuracy", "%"),
         Measure("epochs", "Best epoch", "", 1),
+        *COST,
     )
     presets = {
         f"brainprop-{PUBLISHED_DATASETS[data]}-{name}": Preset(

@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import UserError
 from options import Flag, finite, natural, not_negative, positive, positive_int
-from systems.base import MEASURING, OPTIMISING, Measure, Preset, System, rates_with
+from systems.base import COST, MEASURING, OPTIMISING, Measure, Preset, System, rates_with
 
 TUNED_ASYM = "--dt 0.1 --T 200 --Kmax 100 --beta 5 --dt_W 5 --epochs 500"
 EXACT = (
@@ -62,6 +62,7 @@ class Directed(System):
         Measure("sparsity", "Sparsest that learnt", "%"),
         Measure("mean_sparsity", "Sparsity, mean", "%"),
         Measure("stable", "Stable", "%", 0),
+        *COST,
     )
 
     def __init__(self, method: str, dt_W: float) -> None:  # noqa: N803  (the published name)

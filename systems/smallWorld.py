@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errors import UserError
 from options import not_negative, share
-from systems.base import ERRORS, OPTIMISING, SEARCH, Measure, Preset
+from systems.base import COST, ERRORS, OPTIMISING, SEARCH, Measure, Preset
 from systems.layered import RELAXED, Layered
 
 MLFF, SW_INTRA, SW_NO_INTRA = "MLFF", "SW_intra", "SW_no_intra"
@@ -68,6 +68,7 @@ class SmallWorld(Layered):
         *ERRORS,
         Measure("log_spread", "Spread of corrections, decades", "decades"),
         *SEARCH,
+        *COST,
     )
     presets = {
         name: preset

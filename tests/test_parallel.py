@@ -64,17 +64,21 @@ def checkpoint_in(place: Path) -> dict:
     return torch.load(path, weights_only=True)
 
 
-def largest_difference(a, b) -> float:
-    """Between two checkpoints, whatever they are made of; what is no number must be the same."""
+def largest_difference(a, b, but: tuple[str, ...] = ("seconds",)) -> float:
+    """Between two checkpoints, whatever they are made of; what is no number must be the same.
+
+    but: names that are not compared.
+    """
     if isinstance(a, torch.Tensor):
         assert a.shape == b.shape and a.dtype == b.dtype
         return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0
     if isinstance(a, dict):
         assert a.keys() == b.keys()
-        parts = [largest_difference(a[name], b[name]) for name in a if name != "seconds"]
+        parts = [largest_difference(a[name], b[name], but) for name in a if name not in but]
         return max(parts, default=0.0)
     if isinstance(a, list | tuple):
-        return max((largest_difference(v, w) for v, w in zip(a, b, strict=True)), default=0.0)
+        pairs = zip(a, b, strict=True)
+        return max((largest_difference(v, w, but) for v, w in pairs), default=0.0)
     if isinstance(a, float):
         return abs(a - b)
     assert a == b
@@ -96,9 +100,11 @@ def results(tmp_path_factory):
 
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_teach_what_one_teaches(results, name):
+    """And count as many products per sample; but a relaxed share may rest before the others do."""
+    but = ("seconds", "products") if "relaxed" in name else ("seconds",)
     one, two = (checkpoint_in(results[0] / number / name) for number in ("one", "two"))
     for part in ("weights", "particles", "best", "progress"):
-        assert largest_difference(one[part], two[part]) < 1e-6, part
+        assert largest_difference(one[part], two[part], but) < 1e-6, part
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,8 @@ def test_the_record_says_what_was_run_unrounded(folder):
 
 def test_metrics_have_a_row_per_epoch_and_method(folder):
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
-    assert list(rows[0]) == ["epoch", "method", "train_error", "test_error", "loss", "seconds"]
+    names = ["epoch", "method", "train_error", "test_error", "loss", "seconds", "products"]
+    assert list(rows[0]) == names
     assert [(row["epoch"], row["method"]) for row in rows] == [("1", "EP"), ("2", "EP")]
     with np.load(folder / "results.npz", allow_pickle=False) as arrays:
         assert arrays["EP_test_residual"].shape == (2,)
