@@ -21,8 +21,9 @@ from errors import RunError, UserError
 from manual.spelling import hint
 from options import ENDLESS, SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
-from runFolder import PLAN, read_checkpoint, read_options
+from runFolder import PLAN, read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
+from runs.exported import read_network_options
 from systems import PRESETS, SYSTEMS, system_of
 from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
@@ -36,7 +37,7 @@ MOST_JOBS, JOBS_PER_CORE, MOST_RUNS = 64, 8, 100_000
 SELECTORS = frozenset().union(*(system.selectors for system in SYSTEMS))
 NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
 NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}
-NOT_RECORDED |= {"json", "contestants", "datasets", "to_error"}
+NOT_RECORDED |= {"json", "contestants", "datasets", "to_error", "export"}
 
 
 NOT_SWEPT = NOT_RECORDED | {"seed", "help", "results_dir"}
@@ -158,7 +159,7 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
             record = Path(chosen["resume"]) / "hyperparameters.json"
             return words_of(parser, resumable(read_options(record), record))
         if "load" in chosen:
-            recorded = read_checkpoint(chosen["load"])["options"]
+            recorded = read_network_options(chosen["load"])
             return words_of(parser, {k: v for k, v in recorded.items() if k != "test_samples"})
     except RunError as error:
         parser.error(f"--{next(iter(chosen))}: {error}")
@@ -408,6 +409,8 @@ def check_many(args: Settings, typed: set[str]) -> None:
         raise UserError(
             f"--{asked[0]} is for many runs: add --trials N or --sweep OPTION V1 V2 ..."
         )
+    if args.export and is_many(args):
+        raise UserError("--export writes the weights of one run: leave --trials and --sweep out")
     kept = sorted({"results_dir", "name", "note"} & typed)
     if args.action == "evaluate" and kept and not is_many(args):
         how = build_parser().spelling(kept[0])

@@ -580,7 +580,13 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
         "--load",
         type=Path,
         metavar="FILE",
-        help="checkpoint whose network is evaluated or measured",
+        help="checkpoint, or file of weights, whose network is evaluated or measured",
+    )
+    group.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="evaluate: write the weights and their options, as safetensors, for --load",
     )
     group.add_argument("--config", type=Path, metavar="FILE", help="re-run a hyperparameters.json")
     group.add_argument(

@@ -69,6 +69,7 @@ EVALUATE = Action(
         | MANY
         | SEARCH
         | {"test_batch_size", "test_samples", "dt", "T", "persistent", "seed", "load", "compile"}
+        | {"export"}
         | FOLDER
     ),
 )

@@ -2,6 +2,7 @@
 
 run = load_run("results/ep_cont_1hidden_digits/cpu-2026-11-22/Trial-1")
 run.networks["EP"].predict(x)
+load_run("weights/P-1h.safetensors", "data").networks  # of a file that --export has written
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from datasets import Dataset
 from errors import RunError
 from plotFunctions import read_table
 from runFolder import RECORD, RunFolder, read_options
+from runs.exported import SUFFIX, read_network_options
 from runs.one import load_data, loaded_networks, schedule_of
 
 
 class SavedRun(NamedTuple):
     """What a result folder holds."""
 
-    folder: Path
+    folder: Path  # or the file of weights
     options: dict[str, Any]  # by name, as recorded
     networks: dict[str, torch.nn.Module]  # by method, with the kept weights; empty: none is stored
     metrics: list[dict[str, Any]]  # rows of metrics.csv as numbers; None where a cell is empty
@@ -32,13 +34,20 @@ class SavedRun(NamedTuple):
     data: Dataset | None  # what they were taught on; None where no network is stored
 
 
-def load_run(folder: str | Path) -> SavedRun:
-    """Read a result folder; its networks answer as they were taught.
+def load_run(folder: str | Path, data_dir: str | Path = "data") -> SavedRun:
+    """Read a result folder, or a file of weights; its networks answer as they were taught.
 
+    Args:
+        data_dir: where the data of a file of weights are, which does not know.
     Raises:
-        RunError: it is no result folder, or the data set or a network cannot be made anew.
+        RunError: it is neither, or the data set or a network cannot be made anew.
     """
     folder = Path(folder)
+    if folder.suffix == SUFFIX:
+        options = read_network_options(folder)
+        words = ["--action", "evaluate", "--load", str(folder), "--data-dir", str(data_dir)]
+        networks, data = stored_networks(folder, words)
+        return SavedRun(folder, options, networks, [], {}, data)
     options = read_options(folder / RECORD)
     rows = [
         {name: cell if name == "method" else as_number(cell) for name, cell in row.items()}
@@ -46,7 +55,7 @@ def load_run(folder: str | Path) -> SavedRun:
     ]
     arrays, networks, data = RunFolder(folder).read_arrays(), {}, None
     if (folder / "checkpoint.pt").exists():
-        networks, data = stored_networks(folder)
+        networks, data = stored_networks(folder / "checkpoint.pt", ["--resume", str(folder)])
     return SavedRun(folder, options, networks, rows, arrays, data)
 
 
@@ -57,18 +66,22 @@ def as_number(cell: str) -> float | int | None:
     return int(cell) if cell.isdigit() else float(cell)
 
 
-def stored_networks(folder: Path) -> tuple[dict[str, torch.nn.Module], Dataset]:
-    """By method the network of a folder's checkpoint, of the best epoch where that is kept."""
+def stored_networks(file: Path, words: list[str]) -> tuple[dict[str, torch.nn.Module], Dataset]:
+    """By method the network that a file holds, of the best epoch where that is kept.
+
+    Args:
+        words: the command line that stands for its options.
+    """
     try:
-        args = parse(["--resume", str(folder)])
+        args = parse(words)
     except SystemExit:  # it has printed why
-        raise RunError(f"the record of {folder} is not one that this program can run") from None
-    args, data = load_data(args.changed(load=folder / "checkpoint.pt"))
+        raise RunError(f"{file} is not one that this program can run") from None
+    args, data = load_data(args.changed(load=file))
     found = loaded_networks(args, data)
     networks = {}
-    for name in (name for name in found if "," not in name):
-        net = found.get(f"{name}, best epoch", found[name])
-        net.method = name
+    for method in dict.fromkeys(name.split(",")[0] for name in found):
+        net = found.get(f"{method}, best epoch", found.get(method))
+        net.method = method
         net.plan = dataclasses.replace(schedule_of(args, net), epoch=args.epochs + 1)
-        networks[name] = net
+        networks[method] = net
     return networks, data

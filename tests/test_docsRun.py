@@ -57,6 +57,7 @@ def cut_down(words):
 def place(tmp_path_factory):
     """Where a reader stands: data, pictures, and results of a run and of several."""
     place = tmp_path_factory.mktemp("reader")
+    (place / "weights").symlink_to(commands.ROOT / "weights")
     for fashion in (False, True):
         commands.small_mnist(place, fashion)
     write_binary(place / "data", "CIFAR10")
@@ -81,6 +82,8 @@ def place(tmp_path_factory):
     (model / "Runs-1").mkdir()
     words = [str(word) for word in small]
     write_plan(model / "Runs-1", [Run("seed=0", {"seed": "0"}, [*words, "--seed", "0"])])
+    load = ["--action", "evaluate", "--load", model / "Trial-1" / "checkpoint.pt"]
+    commands.call(*load, "--export", place / "read.safetensors")
     return place
 
 
@@ -100,6 +103,8 @@ def filled_in(command, place):
         f"{SOMEWHERE}/Trial-2": model / "Trial-2",
         f"{SOMEWHERE}/Runs-1": model / "Runs-1",
         "results/ep_disc_1hidden_mnist": model,
+        "mine.safetensors": place
+        / ("mine.safetensors" if "--export" in command else "read.safetensors"),
     }
     words = [str(files.get(word, word)) for word in shlex.split(command) if "..." not in word[-4:]]
     return [word for word in words if word != "[FOLDER"]
