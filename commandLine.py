@@ -244,6 +244,7 @@ def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Setting
     check_optimizer(settings, typed, new)
     system.check(settings, typed)
     check_rule(settings)
+    check_noise(settings)
     return settings
 
 
@@ -495,6 +496,28 @@ def check_nudge(args: Settings, typed: set[str]) -> None:
             f"--beta {args.beta:g}: a nudge of {lowest:g} drives the output of a "
             f"{args.system.name} network away for ever, there is no equilibrium to relax to: "
             "stay above -1, with --beta-sign both below 1"
+        )
+
+
+def check_noise(args: Settings) -> None:
+    """What asks for a state at rest is not asked for where noise moves all states."""
+    if not args.state_noise or "state_noise" not in ACTIONS[args.action].reads:
+        return
+    how = f"--state-noise {args.state_noise:g}"
+    if ACTIONS[args.action].teaches and args.nudge == "linear":
+        raise UserError(
+            f"{how}: --nudge linear is the response of a state at rest, and nothing rests: take "
+            "--nudge finite"
+        )
+    if args.tol or args.stop:
+        name = "--tol" if args.tol else "--stop"
+        raise UserError(
+            f"{how}: {name} ends a phase when it rests, and nothing rests: leave it out, phases "
+            "have --max-sweeps sweeps or --T steps"
+        )
+    if args.compile:
+        raise UserError(
+            f"{how} comes between the steps that --compile joins: leave one of them out"
         )
 
 

@@ -133,7 +133,8 @@ def evaluate(
         data, target = team.deal(*batch)
         span = team.stored_span(k, size)
         start = particles.start(span) if particles else None
-        lesson = net.rules[method].test(net, data, target, schedule, start)
+        with net.noise.during(net.devices, schedule.seed, schedule.epoch, k, team.rank):
+            lesson = net.rules[method].test(net, data, target, schedule, start)
         if particles:
             particles.keep(span, lesson.state, team.n_stored(len(split), size))
         top = lesson.output.flatten(0, -2).amax(0)
@@ -344,6 +345,8 @@ def options_of(
         if schedule.random_sign
         else "fixed",
         "nudge": schedule.nudge,
+        "state_noise": first.noise.state,
+        "weight_noise": first.noise.weight,
         "dtype": str(schedule.dtype).removeprefix("torch."),
         "train_error": "full" if schedule.measure_training else "online",
         "schedule": "cosine" if schedule.cosine else "step" if schedule.halve_every else "constant",
@@ -703,7 +706,8 @@ class Epoch(NamedTuple):
         team, size = self.net.team, schedule.batch_size
         span = team.stored_span(k, size)
         start = particles.start(span) if schedule.persistent else None
-        lesson = self.net.rules[self.method].learn(self.net, x, target, schedule, start)
+        with self.net.noise.during(self.net.devices, draw, team.rank):
+            lesson = self.net.rules[self.method].learn(self.net, x, target, schedule, start)
         if schedule.persistent:
             particles.keep(span, lesson.state, team.n_stored(len(self.data.train), size))
         return lesson

@@ -507,6 +507,26 @@ def add_equilibrium(parser: Parser, systems: Sequence[Any]) -> None:
     )
 
 
+def add_noise(parser: Parser, systems: Sequence[Any]) -> None:
+    group = parser.add_argument_group("noise", "of the hardware, while it learns and in use")
+    group.add_argument(
+        "--state-noise",
+        type=not_negative,
+        default=0.0,
+        metavar="SIGMA",
+        help="standard deviation of what is added to every unit in every step or sweep of all "
+        "phases, in tests, too; BrainProp and EBP: in every pass, forwards and back",
+    )
+    group.add_argument(
+        "--weight-noise",
+        type=not_negative,
+        default=0.0,
+        metavar="SIGMA",
+        help="mismatch of the devices: a weight w acts as w (1 + SIGMA xi), xi drawn once with "
+        "--seed; the rule changes w and does not know xi",
+    )
+
+
 def add_matching(parser: Parser, systems: Sequence[Any]) -> None:
     group = parser.add_argument_group("gradient matching", "for plotcurves and receipe")
     group.add_argument(
@@ -631,7 +651,7 @@ def add_runs(parser: Parser, systems: Sequence[Any]) -> None:
     group.add_argument("--quiet", action=Flag, help="no progress bar")
 
 
-GROUPS = (add_data, add_optimisation, add_optimiser, add_phases, add_equilibrium)
+GROUPS = (add_data, add_optimisation, add_optimiser, add_phases, add_equilibrium, add_noise)
 LAST_GROUPS = (add_matching, add_many, add_comparison, add_runs)
 
 

@@ -125,7 +125,7 @@ def held(net, drive, s, limit: int, output: torch.Tensor) -> Solution:
     s = net.with_output(s, output)
     for _ in range(limit):
         net.stopping.grant()
-        s = net.with_output(net.stepper(drive, s), output)
+        s = net.with_output(net.advance(drive, s), output)
     return Solution(s, limit)
 
 
@@ -133,7 +133,7 @@ def short(net, drive, s, search: Search, target=None, beta: Beta = 0.0) -> Solut
     """`limit` published steps one by one: what prepares for many does not pay for few."""
     for _ in range(search.limit):
         net.stopping.grant()
-        s = net.stepper(drive, s, target, beta)
+        s = net.advance(drive, s, target, beta)
     return Solution(s, search.limit)
 
 
@@ -280,7 +280,9 @@ class Sweeps:
             if looks:
                 gaps.append((goal - v).abs_().amax(self.inner[i]))
             v.lerp_(goal, self.weights[i])
-            if over and net.bounded:
+            if net.noise.shakes:
+                v.add_(net.noise.drawn(v))
+            if (over or net.noise.shakes) and net.bounded:
                 v.clamp_(0.0, 1.0)
             self.seen[i] = net.seen(self.drive, self.layers, i)
         return functools.reduce(torch.maximum, gaps, self.none) if looks else None

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from networks.losses import LOSSES, Squared
+from networks.noise import QUIET, Noise
 from networks.optimisers import Optimizer, make_optimizer
 from parallel import ALONE, WORST, Team
 from process import NEVER, StopRequest
@@ -24,6 +25,7 @@ from solvers import SOLVERS, Beta, Search, Solution, check_pull, krylov, largest
 
 REST_SWEEPS = 100  # most sweeps of a free phase whose linear response is asked for, at least
 LINEAR_TOL = 1e-4  # of the adjoint of a step, unless told otherwise
+NOISY_SWEEPS = 20  # of a relaxed free phase with noise in its states, which never rests
 OSCILLATES = 0.05  # change per step above which a state is not at rest
 
 Tensors = list[torch.Tensor]
@@ -119,13 +121,19 @@ def free_phase(net, drive, s: Tensors, schedule: Schedule, fewer: int = 0) -> So
     """Run a free phase from s by the solver of the schedule; stepping takes `fewer` steps less."""
     search = Search(schedule.T - fewer, schedule.tol)
     if schedule.solver != "step":
-        limit, least = most_sweeps(net, schedule), net.relaxing.least
+        limit = most_sweeps(net, schedule)
+        least = limit if net.noise.shakes else net.relaxing.least
         search = Search(limit, schedule.tol or None, schedule.omega or None, least)
     return SOLVERS[schedule.solver](net, drive, s, search)
 
 
 def most_sweeps(net, schedule: Schedule) -> int:
-    """Of a relaxed free phase; more where the response at its end is that of a state at rest."""
+    """Of a relaxed free phase; more where the response at its end is that of a state at rest.
+
+    With noise in the states it takes so many, as nothing comes to rest.
+    """
+    if net.noise.state:
+        return schedule.max_sweeps or NOISY_SWEEPS
     own = net.relaxing.max_sweeps
     return schedule.max_sweeps or (max(own, REST_SWEEPS) if schedule.nudge == "linear" else own)
 
@@ -150,6 +158,7 @@ def nudged_phase(
     if schedule.solver != "step":
         solver, n = schedule.nudged or net.relaxing.nudged, schedule.nudged_sweeps
         least, most = (n, n) if n else net.relaxing.nudged_sweeps
+        most = least if net.noise.shakes else most
         sweeps = Search(most, schedule.tol or None, schedule.omega or None, least)
         search = sweeps if solver == "relax" else Search(schedule.Kmax)
     free = not (net.bounded or net.loss.reads_out)  # the output, of bounds
@@ -242,7 +251,7 @@ def follow_nudge(
     for _ in range(schedule.Kmax):
         net.stopping.grant()
         drive = net.drive(data)
-        before, s = s, net.stepper(drive, s, target, schedule.beta)
+        before, s = s, net.advance(drive, s, target, schedule.beta)
         update = net.computeGradients(drive, before, s, schedule.beta, direct)
         direct = ()
         for pair, more in zip(total, update, strict=True):
@@ -315,7 +324,7 @@ def gradients_through(
         drive = net.drive(data)
         for _ in range(K):
             net.stopping.grant()
-            s = net.stepper(drive, s)
+            s = net.advance(drive, s)
         loss = net.loss.cost(net, s, target)
     return [v.detach() for v in s], parameter_gradients(net, [loss], [None])
 
@@ -409,7 +418,8 @@ def rest(net, data, target, schedule: Schedule, start: Tensors | None = None) ->
     """
     drive = net.drive(data)
     if schedule.solver != "step":
-        most = schedule.max_sweeps or net.relaxing.test_sweeps
+        own = NOISY_SWEEPS if net.noise.state else net.relaxing.test_sweeps
+        most = schedule.max_sweeps or own
         schedule = dataclasses.replace(schedule, max_sweeps=most)
     found = free_phase(net, drive, start or net.initHidden(drive), schedule)
     s = found.state
@@ -458,10 +468,16 @@ class Network(nn.Module):
     stopping: StopRequest = NEVER  # looked at between the steps of a phase
     optimizer: Optimizer | None = None  # what updates go through; None: they are added as they are
     loss: Squared = LOSSES["squared"]
+    noise: Noise = QUIET  # of its states and weights while it is taught or tested
 
     def output(self, s: Tensors) -> torch.Tensor:
         """What the network answers in a state, (batch, n_out)."""
         return self.loss.output(self, s)
+
+    @property
+    def devices(self) -> list[nn.Parameter]:
+        """The weights, which noise makes act differently from what is learnt."""
+        raise NotImplementedError
 
     @property
     def n_parameters(self) -> int:
@@ -496,9 +512,10 @@ class Network(nn.Module):
         rule = self.rules[self.method or next(iter(self.rules))]
         like = next(itertools.chain(self.parameters(), self.buffers()))
         x, outputs = torch.as_tensor(x).to(like.device, like.dtype), []
-        for part in x.split(min(plan.test_batch_size, max(1, len(x)))):
+        for k, part in enumerate(x.split(min(plan.test_batch_size, max(1, len(x))))):
             unknown = part.new_zeros(len(part), 1)  # the target, which an answer does not depend on
-            outputs.append(rule.test(self, part, unknown, plan, None).output)
+            with self.noise.during(self.devices, k):
+                outputs.append(rule.test(self, part, unknown, plan, None).output)
         return torch.cat(outputs, -2)
 
     def options(self) -> dict[str, Any]:

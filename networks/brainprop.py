@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -192,6 +193,7 @@ class Classifier(Network, nn.Sequential):
     epsilon: float
     l2: float
     multiplications: int = 0
+    broadcast: torch.Tensor  # (batch,), what a feedback of 1 is as a gradient of the loss
 
     def options(self) -> dict[str, Any]:
         return {"architecture": self.architecture, "epsilon": self.epsilon} | self.sizes()
@@ -202,6 +204,34 @@ class Classifier(Network, nn.Sequential):
         if self.architecture != "dense" or tuple(sizes[:0:-1]) == HIDDEN:
             return {}
         return {"size_tab": [*sizes, math.prod(self.shape)]}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The output q; with noise in the activity of the units, and in what they feed back.
+
+        The feedback begins as 1 at the chosen unit; what a layer receives of it has noise as large
+        beside that 1 as the activity's own.
+        """
+        if not self.noise.shakes:
+            return super().forward(x)
+        axis = 0  # of the samples
+        for layer in self:
+            x = layer(x)
+            axis = {ToPositions: -1, FromPositions: 0}.get(type(layer), axis)
+            if isinstance(layer, nn.ReLU):
+                x = x + self.noise.drawn(x.detach())
+                if x.requires_grad:
+                    x.register_hook(functools.partial(self.feed_back, axis))
+        return x + self.noise.drawn(x.detach())
+
+    def feed_back(self, axis: int, gradient: torch.Tensor) -> torch.Tensor:
+        """What a layer receives on the way back, with noise; axis: of the samples."""
+        shape = [1] * gradient.dim()
+        shape[axis] = -1
+        return gradient + self.noise.drawn(gradient) * self.broadcast.view(shape)
+
+    @property
+    def devices(self) -> list[nn.Parameter]:
+        return self.kernels
 
     @property
     def kernels(self) -> list[nn.Parameter]:
@@ -482,6 +512,8 @@ def learn_by_brainprop(
     """
     q = answer_in_training(net, data)
     chosen, explored = choose(q, net.epsilon, net.team)
+    delta = (target - q.detach()).gather(1, chosen.unsqueeze(1)).squeeze(1)
+    net.broadcast = net.team.weight * delta / len(q)
     descend(net, brainprop_loss(q, chosen, target), schedule.lr_tab[0])
     return Lesson(q.detach(), measures={"explored": explored.to(q.dtype).mean()})
 
@@ -498,6 +530,7 @@ def learn_by_ebp(
     See `learn_by_brainprop`.
     """
     q = answer_in_training(net, data)
+    net.broadcast = q.new_full((len(q),), net.team.weight / len(q))
     descend(net, ebp_loss(q, target), schedule.lr_tab[0])
     return Lesson(q.detach().softmax(1))
 
@@ -548,6 +581,14 @@ def descend(net: Classifier, loss: torch.Tensor, rate: float) -> None:
     weight = torch.full_like(loss, net.team.weight)
     gradients = torch.autograd.grad(loss, parameters, weight)
     net.team.add_up(gradients)
+    with net.noise.clean():
+        add_to_weights(net, parameters, gradients, rate)
+
+
+def add_to_weights(
+    net: Classifier, parameters: list[nn.Parameter], gradients: Sequence[torch.Tensor], rate: float
+) -> None:
+    """The update of `descend`, from gradients of all parameters, in place."""
     if net.optimizer is not None:
         penalised = {id(kernel) for kernel in net.kernels} if net.l2 else set()
         for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -352,6 +352,9 @@ class convEP(EPdisc):
         positions = [places for _, places in seen[self.n_dense + 1 :]]
         return PooledState(s, [*positions, drive.top_positions])
 
+    def like(self, s, layers):
+        return PooledState(layers, s.positions)
+
     def with_output(self, s, output):
         return PooledState(super().with_output(s, output), s.positions)
 

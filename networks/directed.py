@@ -372,7 +372,10 @@ class DirectedNetwork(EquilibriumNetwork):
             views, matrix = states.unbind(), columns.mT
             for now, after in zip(views, views[1:], strict=False):
                 self.stopping.grant()
-                torch.bmm(now, matrix, out=after).add_(offset).clamp_(0.0, 1.0)
+                torch.bmm(now, matrix, out=after).add_(offset)
+                if self.noise.shakes:
+                    after.add_(self.noise.drawn(after))
+                after.clamp_(0.0, 1.0)
             previous, state, within = states[n - 1], states[n], None
             finished = resting = (previous == state).flatten(1).all(1)
             if stop:

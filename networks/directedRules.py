@@ -73,7 +73,8 @@ def learn_by_directed(
     lost = lost.to(dW)
     net.team.average([dW, dB, lost])
     factor = getattr(schedule, "factor", 1.0)
-    change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0, factor=factor)
+    with net.noise.clean():
+        change = net.adapt(dW, dB, epoch=epoch, frozen=lost != 0, factor=factor)
     measures["residual"] = measures.pop("residual_free")
     measures |= {"change_W": change, "sparsity": net.sparsity(), "diverged": net.diverged.double()}
     return Lesson(outputs(net, free.state), net.layers(free.state), measures)

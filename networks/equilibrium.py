@@ -60,6 +60,10 @@ class EquilibriumNetwork(Network):
         return lr_tab
 
     @property
+    def devices(self) -> list[nn.Parameter]:
+        return list(self.weights)
+
+    @property
     def multiplications(self) -> int:
         return sum(w.numel() for w, _ in self.synapses)
 
@@ -131,6 +135,26 @@ class EquilibriumNetwork(Network):
         goals = self.goals(self.pushed(drive, s, target, beta), s)
         return self.move(s, goals, self.nudge(s, target, beta))
 
+    def advance(
+        self,
+        drive: NamedTuple,
+        s: Tensors,
+        target: torch.Tensor | None = None,
+        beta: Beta = 0.0,
+    ) -> Tensors:
+        """A step as the hardware takes it, `stepper` and the noise of the states."""
+        s = self.stepper(drive, s, target, beta)
+        return self.like(s, [self.shaken(v) for v in s]) if self.noise.shakes else s
+
+    def shaken(self, v: torch.Tensor) -> torch.Tensor:
+        """A layer with new noise, within the bounds of the states."""
+        v = v + self.noise.drawn(v)
+        return v.clamp(0.0, 1.0) if self.bounded else v
+
+    def like(self, s: Tensors, layers: Tensors) -> Tensors:
+        """These layers as a state of the kind of s."""
+        return layers
+
     def add_contrast(
         self,
         pairs: Pairs,
@@ -171,14 +195,14 @@ class EquilibriumNetwork(Network):
             Stopped: of a network that is being trained, by a signal.
         """
         done = 0
-        if self.block is not None and observe is None:
+        if self.block is not None and observe is None and not self.noise.shakes:
             done = steps - steps % BLOCK
             for _ in range(done // BLOCK):
                 self.stopping.grant()
                 s = self.block(drive, s, target, beta)
         for t in range(done, steps):
             self.stopping.grant()
-            before, s = s, self.stepper(drive, s, target, beta)
+            before, s = s, self.advance(drive, s, target, beta)
             if observe is not None and observe(t, before, s):
                 break
         return s
@@ -312,10 +336,11 @@ class EquilibriumNetwork(Network):
             return {}
         lr_tab = self.rates_of(lr_tab)
         scales = [lr / (beta * len(s_free[0])) for lr in lr_tab]
-        self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
-        for pair, more, lr in zip(self.synapses, direct, lr_tab, strict=False):
-            for parameter, v in zip(pair, more, strict=True):
-                parameter.add_(v, alpha=lr)
+        with self.noise.clean():
+            self.add_contrast(self.synapses, drive, s_free, s_nudged, scales)
+            for pair, more, lr in zip(self.synapses, direct, lr_tab, strict=False):
+                for parameter, v in zip(pair, more, strict=True):
+                    parameter.add_(v, alpha=lr)
         return {}
 
     # What `audit` asks for ------------------------------------------------------------------
@@ -352,10 +377,11 @@ class EquilibriumNetwork(Network):
         """
         lr_tab = self.rates_of(lr_tab)
         self.team.average(g for pair in gradients for g in pair)
-        if self.optimizer is not None:
-            updates = [g for part in zip(*gradients, strict=True) for g in part]
-            self.optimizer.step([*self.weights, *self.biases], updates, [*lr_tab, *lr_tab])
-            return
-        for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
-            for parameter, g in zip(pair, gradient, strict=True):
-                parameter.add_(g, alpha=lr)
+        with self.noise.clean():
+            if self.optimizer is not None:
+                updates = [g for part in zip(*gradients, strict=True) for g in part]
+                self.optimizer.step([*self.weights, *self.biases], updates, [*lr_tab, *lr_tab])
+                return
+            for pair, gradient, lr in zip(self.synapses, gradients, lr_tab, strict=True):
+                for parameter, g in zip(pair, gradient, strict=True):
+                    parameter.add_(g, alpha=lr)

@@ -454,6 +454,7 @@ class SmallWorldEP(EquilibriumNetwork):
     def forward(self, drive, s, steps, target=None, beta=0.0, observe=None):
         """As in the base class; a phase that nobody watches goes its own way."""
         watched = observe is not None or self.block is not None or torch.is_grad_enabled()
+        watched |= self.noise.shakes
         if watched or drive.x.device.type != "cpu" or not steps:
             return super().forward(drive, s, steps, target, beta, observe)
         way = self.way
@@ -517,6 +518,9 @@ class SmallWorldEP(EquilibriumNetwork):
 
     def cut(self, drive, rows):
         return drive._replace(x=drive.x[rows], push=drive.push[rows])
+
+    def like(self, s, layers):
+        return JoinedState(torch.cat(layers, 1), self.columns)
 
     def with_output(self, s, output):
         return JoinedState(torch.cat([output, *list(s)[1:]], 1), self.columns)

@@ -58,7 +58,9 @@ class SmoothEP(AsymmetricEP):
             F = self.field(drive, state, target, beta)
             moving = going[:, None, None]
             last, before = torch.where(moving, F, last), torch.where(moving, state, before)
-            state = torch.where(moving, state + self.dt * F, state)
+            after = state + self.dt * F
+            after = self.shaken(after) if self.noise.shakes else after
+            state = torch.where(moving, after, state)
             made += going
             if stop:
                 going = going & (F.square().sum((1, 2)) > stop)

@@ -44,6 +44,8 @@ TRAIN = Action(
         | {
             "minutes",
             "cosine_samples",
+            "state_noise",
+            "weight_noise",
             "augment",
             "benchmark",
             "train_error",
@@ -69,7 +71,7 @@ EVALUATE = Action(
         | MANY
         | SEARCH
         | {"test_batch_size", "test_samples", "dt", "T", "persistent", "seed", "load", "compile"}
-        | {"export"}
+        | {"export", "state_noise", "weight_noise"}
         | FOLDER
     ),
 )

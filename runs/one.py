@@ -49,6 +49,7 @@ from netClasses import EquilibriumNetwork
 from netFunctions import Particles, are_states, cautions_of, epoch_order, evaluate, number, train
 from networks.audit import audit
 from networks.base import Schedule, most_sweeps
+from networks.noise import Noise
 from parallel import ALONE, Team, crowded, form_team, join, threads_for
 from process import first_of_all, launched, local_rank
 from report.tables import write_report
@@ -93,6 +94,7 @@ def build_network(args: Settings, data: Dataset, state: dict | None = None) -> E
         if not lacks_memory(error):
             raise
         raise RunError("there is not enough memory for this network: make it smaller") from None
+    net.noise = Noise(args.state_noise, args.weight_noise, args.seed)
     if args.compile:
         net.compile_steps()
     return net
@@ -292,6 +294,7 @@ def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
     """How the phases of a training are run, in a line."""
     each = " for each sign of beta" if schedule.both_signs else ""
     each += ", which the weights follow" if schedule.nudge == "continual" else ""
+    each += f", noise of {net.noise.state:g} in each of all" if net.noise.state else ""
     linear = "then the linear response to a nudge"
     if schedule.solver == "step":
         if schedule.nudge == "linear":
@@ -302,7 +305,13 @@ def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
     least, most = plan.nudged_sweeps
     nudged = f"{schedule.Kmax} steps"
     if (schedule.nudged or plan.nudged) == "relax" and schedule.nudge == "finite":
-        nudged = f"{least} sweeps" if least == most else f"at least {least} sweeps"
+        fixed = least == most or net.noise.state
+        nudged = f"{least} sweeps" if fixed else f"at least {least} sweeps"
+    if net.noise.state:
+        return (
+            f"phases: {most_sweeps(net, schedule)} free sweeps (omega {omega:g}) and {nudged} "
+            f"nudged{each}; below: mean (worst), free + nudged"
+        )
     return (
         f"phases: free ones relaxed to {tol:g} by at most {most_sweeps(net, schedule)} "
         f"sweeps (omega {omega:g}), "

@@ -12,7 +12,7 @@ from options import Flag, natural, part, positive_int
 from systems.base import MEASURING, OPTIMISING, PHASES, Preset, System, rates_with
 
 WITH_BP = System.rules + ("BP",)
-BP_LEAVES_OUT = {"BP": PHASES | {"feedback", "asymmetric", "cosine_samples"}}  # has no phases
+BP_LEAVES_OUT = {"BP": PHASES | {"feedback", "asymmetric", "cosine_samples", "state_noise"}}
 ACTIVATIONS = ("sigm", "tanh", "hardsigm", "hardsigm2")  # of networks.activations
 NO_CLAMP = (
     "BPTT by itself and --no-clamp: clamped to [0, 1], an output unit that starts below 0 passes "

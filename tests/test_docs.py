@@ -18,6 +18,7 @@ PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "results" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 WITH_PLACEHOLDERS = {  # commands about folders that a reader has and a test has not
     "--action evaluate --load results/.../checkpoint.pt",
+    "--action evaluate --load results/.../checkpoint.pt --state-noise 0.1",
     "--action evaluate --load results/.../checkpoint.pt --export mine.safetensors",
     "--action evaluate --load mine.safetensors",
     "--resume results/.../Trial-1",
