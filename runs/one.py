@@ -294,7 +294,7 @@ def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
     """How the phases of a training are run, in a line."""
     each = " for each sign of beta" if schedule.both_signs else ""
     each += ", which the weights follow" if schedule.nudge == "continual" else ""
-    each += f", noise of {net.noise.state:g} in each of all" if net.noise.state else ""
+    each += f", noise of {net.noise.state:g} in every one" if net.noise.state else ""
     linear = "then the linear response to a nudge"
     if schedule.solver == "step":
         if schedule.nudge == "linear":
@@ -310,7 +310,7 @@ def search_in_words(schedule: Schedule, net: EquilibriumNetwork) -> str:
     if net.noise.state:
         return (
             f"phases: {most_sweeps(net, schedule)} free sweeps (omega {omega:g}) and {nudged} "
-            f"nudged{each}; below: mean (worst), free + nudged"
+            f"under the nudge{each}; below: mean (worst), free + nudged"
         )
     return (
         f"phases: free ones relaxed to {tol:g} by at most {most_sweeps(net, schedule)} "

@@ -141,7 +141,7 @@ def test_a_noisy_run_goes_on_and_is_tested_as_it_was(tmp_path, net):
 
 def test_the_phases_say_how_they_end_and_sweeps_are_counted(tmp_path):
     text = call(*f"{SMALL.format(1)} --discrete{NOISY} --results-dir".split(), tmp_path)
-    assert "phases: 20 free sweeps (omega 1.2) and 3 sweeps nudged, noise of 0.05" in text
+    assert "phases: 20 free sweeps (omega 1.2) and 3 sweeps under the nudge, noise of 0.05" in text
     with np.load(only_run(tmp_path) / "results.npz") as arrays:
         assert arrays["EP_sweeps_free"].tolist() == [20] == arrays["EP_sweeps_free_worst"]
 
