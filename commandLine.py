@@ -320,7 +320,9 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
         own = name in owned()
         if action.of_systems and (name not in system.owns if own else name in system.refuses):
             why = "" if name in typed or not typed & SELECTORS else of_record(args, typed)
-            raise UserError(f"{how} is not used by the {system.name} network{why}")
+            raise UserError(
+                f"{how} is not used by the {system.name} network{why or users_of(name)}"
+            )
         reads = system.reads(action) if action.of_systems else frozenset()
         if name not in (reads if own and action.of_systems else action.reads) | reads:
             raise UserError(f"{how} is not used by --action {args.action}")
@@ -331,6 +333,12 @@ def check_typed(args: argparse.Namespace, system: System, typed: set[str]) -> No
     if action.teaches and not args.benchmark and typed & left_out:
         how = parser.spelling(sorted(typed & left_out)[0])
         raise UserError(f"{how} is not used by --training-method {args.training_method}")
+
+
+def users_of(name: str) -> str:
+    """The networks that read an option which few do, as the end of a sentence."""
+    users = list(dict.fromkeys(system.name for system in SYSTEMS if name in system.owns))
+    return f", only by {' and '.join(users)} ones" if 0 < len(users) <= 2 else ""
 
 
 def of_record(args: argparse.Namespace, typed: set[str]) -> str:
@@ -551,7 +559,9 @@ def check_optimizer(args: Settings, typed: set[str], new: set[str]) -> None:
     if "halve_every" in typed and args.halve_every and args.schedule != "step":
         raise UserError(f"--halve-every is not used by --schedule {args.schedule}, only by step")
     if args.warmup > (args.epochs or 1):
-        raise UserError(f"--warmup {args.warmup:g} is longer than the training, {args.epochs}")
+        raise UserError(
+            f"--warmup {args.warmup:g} is longer than the training, {args.epochs} epoch(s)"
+        )
     if args.resume and "epochs" in new and args.schedule == "cosine":
         raise UserError(
             "--resume: --epochs cannot be changed with --schedule cosine, which ends at the last"
