@@ -36,6 +36,7 @@ from drawFunctions import (
     Curve,
     Points,
     colour_of,
+    comparisons,
     draw_angles,
     draw_audit,
     draw_best,
@@ -212,8 +213,9 @@ def plot_accuracy(folder: Path) -> list[Path]:
 
 
 def read_summary(folder: Path) -> Rows:
-    """The rows of a summary that have a result."""
-    return [row for row in read_table(folder / SUMMARY) if row.get("method")]
+    """The rows of a summary that have a result; none of a comparison, which has its own figures."""
+    rows = read_table(folder / SUMMARY)
+    return [row for row in rows if row.get("method") and "contestant" not in row]
 
 
 def swept_options(rows: Rows) -> list[str]:
@@ -333,6 +335,17 @@ def plot_measures(folder: Path) -> list[Path]:
         axes.set_ylabel(measure.replace("_", " ") + unit)
     legend_below(figure, "bars: one standard deviation over the seeds" if swept else "line: mean")
     return save(figure, folder, "measures")
+
+
+def plot_comparison(folder: Path) -> list[Path]:
+    """Learning rules compared: error against cost, and per epoch, or against what was swept."""
+    arrays, written = read_arrays(folder), []
+    for one in comparisons(arrays) if "compared_contestant" in arrays else ():
+        figure = new_figure(figsize=one.size)
+        one.draw(figure)
+        (legend_beside(figure.axes[-1]) if one.beside else legend_below(figure))
+        written += save(figure, folder, one.name)
+    return written
 
 
 # Chosen trainings --------------------------------------------------------------------------------
@@ -504,7 +517,12 @@ FIGURES = {"results": plot_results, "accuracy": plot_accuracy}
 FIGURES |= {name: partial(plot_panels, name=name) for name in PANELS}
 FIGURES |= {name: partial(plot_each, name=name) for name in EACH}
 FIGURES |= {"neurons": plot_S, "synapses": plot_T, "rmse": plot_Hist, "trials": plot_trials}
-FIGURES |= {"sweep": plot_sweep, "measures": plot_measures, "audit": plot_audit}
+FIGURES |= {
+    "comparison": plot_comparison,
+    "sweep": plot_sweep,
+    "measures": plot_measures,
+    "audit": plot_audit,
+}
 
 
 def plot_folder(folder: str | Path) -> list[Path]:

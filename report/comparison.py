@@ -17,14 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drawFunctions import comparisons
 from errors import RunError
 from options import ENDLESS
 from plotFunctions import METRICS, SUMMARY, numbers, read_arrays, read_table
 from report.experiments import Spread, spread_over
-from report.page import Cell, Column, Table, markdown_table
+from report.figures import Drawing, FigureGroup, drawn
+from report.page import Cell, Column, Table, html_of, markdown_table
 from runFolder import RunFolder, write_whole
 
 COMPARISON = "comparison.json"
+TEMPLATE = Path(__file__).resolve().parent / "comparison.html.jinja"
 TO_ERROR = 5.0  # %
 FAILED = "failed: "
 
@@ -102,8 +105,11 @@ def write_comparison(folder: Path, to_error: float | None = None) -> str:
     write_whole(folder / "comparison.csv", csv_of(groups).encode())
     text = markdown_of(groups, record, to_error)
     write_whole(folder / "comparison.md", text.encode())
-    RunFolder(folder).write_arrays(arrays_of(groups))
-    return text
+    arrays = arrays_of(groups)
+    RunFolder(folder).write_arrays(arrays)
+    page = page_of(folder, groups, arrays, record, to_error)
+    write_whole(folder / "comparison.html", html_of(page, TEMPLATE, LEGEND).encode())
+    return f"{text}\n{folder / 'comparison.html'}\n"
 
 
 def read_comparison(folder: Path) -> dict[str, Any]:
@@ -277,10 +283,10 @@ def sentences(record: dict[str, Any]) -> list[str]:
     return said
 
 
-def failures_of(groups: list[Group]) -> list[str]:
-    """Which runs have failed, and why, a line per reason."""
+def failures_of(groups: list[Group]) -> list[tuple[str, str]]:
+    """Who has failed, and why."""
     return [
-        f"{name_of(group)} on {group.dataset}: {reason}"
+        (f"{name_of(group)} on {group.dataset}", reason)
         for group in groups
         for reason in dict.fromkeys(group.failures)
     ]
@@ -297,7 +303,7 @@ def markdown_of(groups: list[Group], record: dict[str, Any], to_error: float) ->
         lines += [f"**{dataset}**", "", *markdown_table(table), ""]
     lines += [LEGEND]
     if failed := failures_of(groups):
-        lines += ["", "Failed:", "", *(f"- {reason}" for reason in failed)]
+        lines += ["", "Failed:", "", *(f"- {who}: {why}" for who, why in failed)]
     return "\n".join(lines) + "\n"
 
 
@@ -325,3 +331,35 @@ def arrays_of(groups: list[Group]) -> dict[str, np.ndarray]:
     found = {f"compared_{name}": values for name, values in table.items()}
     found |= {f"compared_{name}": np.array(texts) for name, texts in names.items()}
     return found | {"compared_curves": curves, "compared_swept": np.array(swept, dtype=str)}
+
+
+# The page ----------------------------------------------------------------------------------------
+
+
+class Page(NamedTuple):
+    said: list[str]
+    tables: list[tuple[str, Table]]
+    figures: list[FigureGroup]
+    failed: list[tuple[Cell, str]]
+
+
+def page_of(
+    folder: Path, groups: list[Group], arrays: dict[str, np.ndarray], record: dict, to_error: float
+) -> Page:
+    """What stands on the page."""
+    failed = [(Cell(who), why) for who, why in failures_of(groups)]
+    figures = [
+        group._replace(shown=shown)
+        for k, group in enumerate(figures_of(folder, arrays))
+        if (shown := drawn(group, f"comparison-{k}"))
+    ]
+    return Page(sentences(record), tables_of(groups, to_error), figures, failed)
+
+
+def figures_of(folder: Path, arrays: dict[str, np.ndarray]) -> list[FigureGroup]:
+    """The figures that plotFunctions.plot_comparison puts into the folder."""
+    found = []
+    for figure in comparisons(arrays):
+        drawing = Drawing("", figure.about, figure.draw, figure.size)
+        found.append(FigureGroup(figure.title, figure.caption, folder, [drawing]))
+    return found

@@ -1,6 +1,7 @@
 """The report as a page and as markdown; what stands in it is decided in tables.py.
 
-page.html.jinja is the page: one file that loads nothing, for the screen, a phone and paper.
+page.html.jinja is the page, made of parts.html.jinja and style.css: one file that loads nothing,
+for the screen, a phone and paper.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Page(NamedTuple):
     unreadable: list[tuple[Cell, str]]
 
 
-def html_of(page: Page) -> str:
+def html_of(page: NamedTuple, template: Path = TEMPLATE, legend: str = LEGEND) -> str:
     """The page, as one file that loads nothing."""
     import jinja2
 
@@ -88,8 +89,7 @@ def html_of(page: Page) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.get_template(TEMPLATE.name)
-    return template.render(page=page, legend=LEGEND)
+    return environment.get_template(template.name).render(page=page, legend=legend)
 
 
 def markdown_of(page: Page) -> str:
