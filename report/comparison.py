@@ -24,7 +24,7 @@ from plotFunctions import METRICS, SUMMARY, numbers, read_arrays, read_table
 from report.experiments import Spread, spread_over
 from report.figures import Drawing, FigureGroup, drawn
 from report.page import Cell, Column, Table, html_of, markdown_table
-from runFolder import RunFolder, write_whole
+from runFolder import PLAN, RunFolder, write_whole
 
 COMPARISON = "comparison.json"
 TEMPLATE = Path(__file__).resolve().parent / "comparison.html.jinja"
@@ -103,11 +103,12 @@ def write_comparison(folder: Path, to_error: float | None = None) -> str:
     to_error = TO_ERROR if to_error is None else to_error
     groups = groups_of(folder, record, to_error)
     write_whole(folder / "comparison.csv", csv_of(groups).encode())
-    text = markdown_of(groups, record, to_error)
+    said = sentences(folder, record)
+    text = markdown_of(groups, said, to_error)
     write_whole(folder / "comparison.md", text.encode())
     arrays = arrays_of(groups)
     RunFolder(folder).write_arrays(arrays)
-    page = page_of(folder, groups, arrays, record, to_error)
+    page = Page(said, tables_of(groups, to_error), figures_of(folder, arrays), failures_of(groups))
     write_whole(folder / "comparison.html", html_of(page, TEMPLATE, LEGEND).encode())
     return f"{text}\n{folder / 'comparison.html'}\n"
 
@@ -268,8 +269,8 @@ def cell_of(group: Group, column: Measured) -> Cell:
     return Cell(text)
 
 
-def sentences(record: dict[str, Any]) -> list[str]:
-    """What was compared: data, seeds and budget."""
+def sentences(folder: Path, record: dict[str, Any]) -> list[str]:
+    """What was compared: data, seeds and budget; and whether all of it has been done."""
     options = record["options"]
     first, n = options["seed"], options["trials"]
     budget = f"{options['epochs']:,} epochs"
@@ -280,13 +281,17 @@ def sentences(record: dict[str, Any]) -> list[str]:
     said = [f"{', '.join(options['datasets'])}; {budget}; {seeds}."]
     if options.get("train_samples"):
         said.append(f"{options['train_samples']:,} training samples, drawn with the seed.")
+    planned = len(json.loads((folder / PLAN).read_text(encoding="utf-8")))
+    missing = planned - len({row["run"] for row in read_table(folder / SUMMARY)})
+    if missing:
+        said.append(f"{missing} of {planned} runs are not done yet: --resume goes on.")
     return said
 
 
-def failures_of(groups: list[Group]) -> list[tuple[str, str]]:
+def failures_of(groups: list[Group]) -> list[tuple[Cell, str]]:
     """Who has failed, and why."""
     return [
-        (f"{name_of(group)} on {group.dataset}", reason)
+        (Cell(f"{name_of(group)} on {group.dataset}"), reason)
         for group in groups
         for reason in dict.fromkeys(group.failures)
     ]
@@ -296,14 +301,14 @@ def name_of(group: Group) -> str:
     return ", ".join([group.contestant, *(f"{k} {v}" for k, v in group.swept.items())])
 
 
-def markdown_of(groups: list[Group], record: dict[str, Any], to_error: float) -> str:
+def markdown_of(groups: list[Group], said: list[str], to_error: float) -> str:
     """The tables, what was compared, and what has failed."""
-    lines = [*sentences(record), ""]
+    lines = [" ".join(said), ""]
     for dataset, table in tables_of(groups, to_error):
         lines += [f"**{dataset}**", "", *markdown_table(table), ""]
     lines += [LEGEND]
     if failed := failures_of(groups):
-        lines += ["", "Failed:", "", *(f"- {who}: {why}" for who, why in failed)]
+        lines += ["", "Failed:", "", *(f"- {who.text}: {why}" for who, why in failed)]
     return "\n".join(lines) + "\n"
 
 
@@ -343,23 +348,12 @@ class Page(NamedTuple):
     failed: list[tuple[Cell, str]]
 
 
-def page_of(
-    folder: Path, groups: list[Group], arrays: dict[str, np.ndarray], record: dict, to_error: float
-) -> Page:
-    """What stands on the page."""
-    failed = [(Cell(who), why) for who, why in failures_of(groups)]
-    figures = [
-        group._replace(shown=shown)
-        for k, group in enumerate(figures_of(folder, arrays))
-        if (shown := drawn(group, f"comparison-{k}"))
-    ]
-    return Page(sentences(record), tables_of(groups, to_error), figures, failed)
-
-
 def figures_of(folder: Path, arrays: dict[str, np.ndarray]) -> list[FigureGroup]:
-    """The figures that plotFunctions.plot_comparison puts into the folder."""
+    """The figures that plotFunctions.plot_comparison puts into the folder, drawn."""
     found = []
-    for figure in comparisons(arrays):
-        drawing = Drawing("", figure.about, figure.draw, figure.size)
-        found.append(FigureGroup(figure.title, figure.caption, folder, [drawing]))
+    for one in comparisons(arrays):
+        drawing = Drawing("", one.about, one.draw, one.size)
+        group = FigureGroup(one.title, one.caption, folder, [drawing])
+        if shown := drawn(group, one.name):
+            found.append(group._replace(shown=shown))
     return found

@@ -7,7 +7,7 @@ for the screen, a phone and paper.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,10 +121,14 @@ def markdown_table(table: Table) -> Iterator[str]:
         for column in table.columns
         for title in ([f"{column.title}, paper", "here"] if column.paired else [column.title])
     ]
-    yield f"| {' | '.join(titles)} |"
+    yield markdown_row(titles)
     yield "|" + "---|" * len(titles)
     for row in table.rows:
-        yield f"| {' | '.join(map(markdown_cell, row))} |"
+        yield markdown_row(map(markdown_cell, row))
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def markdown_cell(cell: Cell) -> str:
