@@ -179,13 +179,14 @@ def measures_of(
 
     cosine = arrays.get(f"{method}_gradient_cosine", np.full(2, np.nan))
     reached = epochs[tested <= to_error]
-    products = numbers(metrics, "products") if "products" in metrics[0] else np.full(1, np.nan)
+    products = numbers(metrics, "products")
+    products = products[np.isfinite(products)]  # of the epochs in which they were counted
     return {
         "test_error": float(tested[np.isfinite(tested)][-1]),
         "train_error": float(numbers(metrics, "train_error")[-1]),
         "epochs": float(epochs[-1]),
         "epochs_to_error": float(reached[0]) if len(reached) else math.nan,
-        "products": float(products.mean()),
+        "products": float(products.mean()) if len(products) else math.nan,
         "seconds": float(numbers(metrics, "seconds").sum()),
         "stored_values": mean_of("stored_values"),
         "parameters": mean_of("parameters"),

@@ -1,6 +1,7 @@
 """The comparison of learning rules: who sees what, what the table says, and what is refused."""
 
 import contextlib
+import importlib
 import json
 import shlex
 
@@ -11,6 +12,7 @@ import torch
 from commands import refuses
 
 import netFunctions
+import plotFunctions
 from errors import RunError
 from readers.names import NAMES
 from report.comparison import read_comparison, write_comparison
@@ -116,6 +118,14 @@ def test_the_columns_are_means_over_the_seeds(compared):
         assert float(table["EP"][name]) == pytest.approx(np.mean(values), rel=1e-5)
         assert float(table["EP"][f"{name}_sd"]) == pytest.approx(np.std(values, ddof=1), rel=1e-2)
     assert table["EP"]["epochs"] == table["EP"]["n"] == "2"
+    products = [
+        float(row["products"])
+        for seed in (0, 1)
+        for row in read_rows(folder / f"dataset=digits,contestant=EP,seed={seed}" / "metrics.csv")
+        if row["products"]
+    ]
+    assert float(table["EP"]["products"]) == pytest.approx(np.mean(products), rel=1e-5)
+    assert float(table["EP"]["products"]) > float(table["BP"]["products"]) > 1
     assert float(table["EP"]["cosine_start"]) > 0.9 > float(table["BrainProp"]["cosine_start"])
     assert table["BP"]["cosine_start"] == table["BrainProp"]["sweeps"] == ""
     assert "two digits" not in table  # which is for another data set
@@ -220,6 +230,33 @@ def test_other_mistakes_are_sentences(place, capfd):
     refuses(line, "--resume goes on with the planned runs: --trials cannot be changed", capfd)
     with pytest.raises(RunError, match="cannot be read as a comparison"):
         read_comparison(place)
+
+
+@pytest.mark.figures
+def test_the_figures_show_every_contestant_and_the_page_has_them(compared, saved):
+    folder, _ = compared
+    plotFunctions.plot_folder(folder)
+    assert set(saved) == {"comparison_cost", "comparison_curves"}
+    cost = saved["comparison_cost"].axes[0]
+    names = [text.get_text() for text in cost.get_legend().get_texts()]
+    assert names == ["1  EP", "2  BPTT, energy", "3  skips", "4  BP", "5  BrainProp"]
+    assert cost.get_xscale() == "log" and len(cost.containers) == 5  # with error bars
+    colours = [bars.lines[0].get_color() for bars in cost.containers]
+    assert colours[0] == colours[2] and len(set(colours)) == 4  # one for each rule
+    x, y = cost.containers[0].lines[0].get_xydata()[0]
+    row = table_of(folder)["EP"]
+    assert (x, y) == pytest.approx((float(row["products"]), float(row["test_error"])), rel=1e-4)
+    titles = [axes.get_title() for axes in saved["comparison_curves"].axes[:5]]
+    assert titles == names
+    page = (folder / "comparison.html").read_text()
+    assert page.count("<svg") == 2 and "http" not in page.replace("http://www.w3.org", "")
+    assert "wide on digits" in page and "--size_tab 10 8 64 3 must end in 64" in page
+
+
+def test_the_page_of_the_docs_says_what_its_files_say():
+    draw_referee = importlib.import_module("scripts.draw_referee")
+    page = draw_referee.PAGE.read_text(encoding="utf-8")
+    assert draw_referee.redrawn(page) == page and page.count("<!-- end -->") == 3
 
 
 def test_the_referees_own_file_is_right():
