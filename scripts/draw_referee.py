@@ -88,7 +88,9 @@ def redrawn(page: str) -> str:
 
     def put(found: re.Match) -> str:
         path = PLACE / f"{found[1]}.csv"
-        return f"<!-- {found[1]} -->\n\n{table(path) if path.exists() else NOT_YET}\n<!-- end -->"
+        link = f"All columns: [{found[1]}.csv](referee/{found[1]}.csv)."
+        text = f"{table(path)}\n{link}\n" if path.exists() else NOT_YET
+        return f"<!-- {found[1]} -->\n\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- ([\w-]+) -->\n.*?<!-- end -->", put, page, flags=re.S)
 
