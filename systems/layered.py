@@ -414,10 +414,27 @@ ENERGY_BASED.presets = {
     ),
     "EB-2h-published": Preset(EB_2H.format(phases="--T 400 --Kmax 40") + "--benchmark", ("EB-2h",)),
 }
+FAST = (
+    "--discrete --size_tab 10 {units} 784 --beta 0.3 --beta-sign both --solver relax "
+    "--batch-size 250 --optimizer adamw --weight-decay {decay} --schedule cosine --lr_tab {rate} "
+    "--epochs {epochs}"
+)
 PROTOTYPICAL.presets = (
     rows("P-1h", P_1H, 40, 15)
     | rows("P-2h", P_2H, 100, 20, " --tol 1e-4")
     | rows("P-3h", P_3H, 180, 20)
+    | {
+        "fast-mnist": Preset(
+            FAST.format(units=512, decay=0.1, rate=0.004, epochs=6),
+            (),
+            "98 % of MNIST's test images in half a minute; ours",
+        ),
+        "fast-mnist-wide": Preset(
+            FAST.format(units=1024, decay=0.1, rate=0.003, epochs=16),
+            (),
+            "98.4 % of them in three minutes; ours",
+        ),
+    }
 )
 CONVOLUTIONAL.presets = rows("P-conv", P_CONV, 200, 10) | {
     "cifar10-laborieux": Preset(
