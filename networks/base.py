@@ -477,7 +477,7 @@ class Network(nn.Module):
     @property
     def devices(self) -> list[nn.Parameter]:
         """The weights, which noise makes act differently from what is learnt."""
-        raise NotImplementedError
+        return [p for p in self.parameters() if p.dim() > 1]
 
     @property
     def n_parameters(self) -> int:
@@ -495,7 +495,7 @@ class Network(nn.Module):
 
         Of a batch of networks those of all of them.
         """
-        raise NotImplementedError
+        return max(1, sum(w.numel() for w in self.devices))
 
     @torch.no_grad()
     def predict(self, x: Any, schedule: Schedule | None = None) -> torch.Tensor:

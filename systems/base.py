@@ -185,12 +185,16 @@ class System:
 
         gradient; nan where it is not defined.
         """
+        if not self.has_phases:
+            return math.nan
         from networks.audit import cosine_of_update
 
         return cosine_of_update(net, method, data, target, schedule)
 
-    def stored_values(self, net: Any, method: str, x: Any, schedule: Any) -> int:
-        """How many numbers the rule keeps of a sample (1, ...) while it learns it."""
+    def stored_values(self, net: Any, method: str, x: Any, schedule: Any) -> float:
+        """How many numbers the rule keeps of a sample (1, ...) while it learns it; nan: unknown."""
+        if not self.has_phases:
+            return math.nan
         from networks.storage import stored_values
 
         return stored_values(net, method, x, schedule)

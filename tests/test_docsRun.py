@@ -22,6 +22,7 @@ from runs.many import Run, write_plan
 CUTS = {  # where it is read, and more: less of it
     "epochs": 1,
     "train_samples": 20,
+    "test_samples": 20,
     "T": 4,
     "Kmax": 2,
     "max_sweeps": 2,
@@ -45,7 +46,7 @@ def cut_down(words):
     for name, most in CUTS.items():
         args = vars(parse(words))
         fits = name not in ("T", "Kmax") or args["solver"] == "step"
-        fits &= name != "train_samples" or args["dataset"] in LARGE
+        fits &= name not in ("train_samples", "test_samples") or args["dataset"] in LARGE
         fits &= name != "batch_size" or args["action"] == "audit"
         if fits and (args.get(name) is None or args[name] > most):
             shorter = [*words, f"--{name.replace('_', '-')}", str(most)]
@@ -69,6 +70,8 @@ def place(tmp_path_factory):
         Image.fromarray(pixels).save(folder / f"{k}.png")
     for page in PAGES:  # the files that a page has its reader write, and run
         text = page.read_text()
+        for code in re.findall(r"^```csv\n(name,rule,.*?)^```", text, re.M | re.S):
+            (place / "mine.csv").write_text(code)
         for name, code in re.findall(r"^`(\w+\.py)`\n\n```python\n(.*?)^```", text, re.M | re.S):
             (place / name).write_text(code)
             if re.search(rf"^python {name}$", text, re.M):
@@ -110,8 +113,14 @@ def filled_in(command, place):
     return [word for word in words if word != "[FOLDER"]
 
 
+DONE: set[tuple[str, ...]] = set()  # what has been run, as some commands differ in what is cut
+
+
 def run_once(words):
     """Run a command; of many runs the list of them, and the first one."""
+    if tuple(words) in DONE:
+        return
+    DONE.add(tuple(words))
     if accepted([*words, "--dry-run"]) and is_many(parse([*words, "--dry-run"])):
         text = commands.call(*words, "--dry-run")
         first = text.splitlines()[0]
