@@ -271,8 +271,10 @@ def threads_for(multiplications: float) -> int:
 
 def crowded(threads: int, load: Path = LOAD) -> str:
     """A sentence if other programs leave too few cores for so many threads, else nothing."""
+    if threads == 1:  # it waits for nobody
+        return ""
     cores, busy = os.cpu_count() or 1, busy_cores(load)
-    if threads == 1 or not busy or threads + busy <= cores:
+    if not busy or threads + busy <= cores:
         return ""
     return (
         f"note: other programs keep {min(busy, cores)} of the {cores} cores busy, and {threads} "

@@ -6,4 +6,5 @@ set -euo pipefail
 REQUIREMENTS=requirements-dev.txt
 source "$(dirname "$0")/environment.sh"
 workers=$("$PYTHON" -c 'import os; print(min(8, 2 + (os.cpu_count() or 1)))')
+unset PYTHONDONTWRITEBYTECODE  # of hundreds of processes only the first compiles the program
 OMP_NUM_THREADS=1 "$PYTHON" -m pytest -n "$workers" --dist worksteal "$@"
