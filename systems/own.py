@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import types
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +108,11 @@ def gives(kind: type, name: str) -> bool:
 
 
 def module_of(path: Path) -> Any:
-    """What a file of Python defines, run once more."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
+    """What a file of Python defines, run once more; no bytecode is written beside it."""
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
     except FileNotFoundError:
         raise UserError(f"--network: there is no file {path}") from None
     except Exception as error:  # whatever a file of Python can do
