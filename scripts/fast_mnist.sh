@@ -6,5 +6,5 @@
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 compare() { "$PYTHON" main.py --action compare --datasets mnist --trials 5 "$@"; }
-compare --contestants systems/fastMnist.csv --epochs 6 --to-error 2 "$@"
+compare --contestants systems/fastMnist.csv --epochs 5 --to-error 2 "$@"
 compare --contestants systems/fastMnistWide.csv --epochs 16 --to-error 1.6 "$@"

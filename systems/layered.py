@@ -425,7 +425,7 @@ PROTOTYPICAL.presets = (
     | rows("P-3h", P_3H, 180, 20)
     | {
         "fast-mnist": Preset(
-            FAST.format(units=512, decay=0.1, rate=0.004, epochs=6),
+            FAST.format(units=512, decay=0.1, rate=0.004, epochs=5),
             (),
             "98 % of MNIST's test images in half a minute; ours",
         ),
