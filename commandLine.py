@@ -21,7 +21,7 @@ from errors import RunError, UserError
 from manual.spelling import hint
 from options import ENDLESS, SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
-from runFolder import PLAN, read_options
+from runFolder import PLAN, RECORD, read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
 from runs.exported import read_network_options
 from systems import PRESETS, SYSTEMS, system_of
@@ -154,16 +154,28 @@ def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
         return parser.same_spelling(shlex.split(PRESETS[chosen["preset"]].options))
     try:
         if "config" in chosen:
-            return words_of(parser, read_options(chosen["config"]))
+            return checked_words(parser, read_options(chosen["config"]), chosen["config"])
         if "resume" in chosen and not (Path(chosen["resume"]) / PLAN).exists():
-            record = Path(chosen["resume"]) / "hyperparameters.json"
-            return words_of(parser, resumable(read_options(record), record))
+            record = Path(chosen["resume"]) / RECORD
+            if not record.exists():
+                what = "is no folder of a run" if record.parent.is_dir() else "does not exist"
+                raise RunError(f"{record.parent} {what}: give one that holds a {RECORD}")
+            return checked_words(parser, resumable(read_options(record), record), record)
         if "load" in chosen:
             recorded = read_network_options(chosen["load"])
             return words_of(parser, {k: v for k, v in recorded.items() if k != "test_samples"})
     except RunError as error:
         parser.error(f"--{next(iter(chosen))}: {error}")
     return []
+
+
+def checked_words(parser: Parser, options: dict[str, Any], source: str | Path) -> list[str]:
+    """The words of recorded options, each of which is right by itself; a mistake names its file."""
+    parser.source = str(source)
+    words = words_of(parser, options)
+    parser.parse_args(words)
+    parser.source = ""
+    return words
 
 
 def resumable(options: dict[str, Any], record: Path) -> dict[str, Any]:

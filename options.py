@@ -49,8 +49,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**kwargs)
         self._negative_number_matcher = NEGATIVE
 
+    source = ""  # the file whose options are being read, if one is
+
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"main.py: error: {message}\n")
+        where, self.source = f"{self.source}: " if self.source else "", ""
+        sys.stderr.write(f"main.py: error: {where}{message}\n")
         sys.exit(2)
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:

@@ -265,7 +265,7 @@ WRONG = {  # command line -> what its one line must say
     f"{DIGITS} --action evaluate": "--action evaluate needs --load FILE",
     f"{DIGITS} --load nowhere.pt": "--load: no checkpoint at nowhere.pt",
     "--action evaluate --load nowhere.pt": "--load: no checkpoint at nowhere.pt",
-    "--resume nowhere": "--resume: cannot read nowhere",
+    "--resume nowhere": "--resume: nowhere does not exist: give one that holds a hyperparameters",
     "--config nowhere.json": "--config: cannot read nowhere.json",
     "--preset P-1h --config x.json": "--preset and --config exclude each other",
     "--dataset folder --data-dir nowhere": "nowhere",
@@ -378,6 +378,13 @@ def test_what_is_stored_of_another_kind_is_named(place, capfd):
     message = commands.fails(f"--resume {folder} {other}", capfd)
     assert "--training-method cannot be changed: --resume takes a network of the en" in message
     assert "this run is finished: --epochs N" in commands.call("--resume", folder)
+
+
+def test_a_wrong_value_in_a_record_names_its_file(place, capfd):
+    (place / "mine.json").write_text('{"options": {"dataset": "digits", "beta": "x"}}')
+    message = commands.fails("--config mine.json", capfd)
+    assert "error: mine.json: argument --beta: 'x' is not a number" in message
+    assert "mine.json" not in commands.fails("--beta x", capfd)  # which nothing is read from
 
 
 def test_what_has_no_middle_is_not_resumed(place, capfd):

@@ -222,7 +222,11 @@ def test_other_mistakes_are_sentences(place, capfd):
     refuses("--action compare --datasets minst", "did you mean mnist or kmnist?", capfd)
     refuses("--action compare --size_tab 3 4", "--size_tab is not used by --action compare", capfd)
     refuses("--datasets mnist", "--datasets is not used by --action train", capfd)
-    refuses("--action compare --resume old", "cannot read old/hyperparameters.json", capfd)
+    refuses(
+        "--action compare --resume old",
+        "old does not exist: give one that holds a hyperparameters.json",
+        capfd,
+    )
     (place / "old").mkdir()
     (place / "old" / "runs.json").write_text("[]")
     refuses("--action compare --resume old", "holds no comparison", capfd)

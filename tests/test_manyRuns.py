@@ -125,7 +125,7 @@ WRONG = {
     "--sweep colour red": "--sweep colour: there is no such option to sweep",
     "--sweep discrete yes": "unrecognized arguments: yes",
     "--sweep size_tab 10,8,60": "must end in 64, the inputs of digits",
-    "--resume nowhere --jobs 2": "--resume: cannot read nowhere",
+    "--resume nowhere --jobs 2": "--resume: nowhere does not exist",
 }
 
 

@@ -192,7 +192,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(left, tmp_path):
 
 
 def test_resuming_without_options_or_with_results_but_no_checkpoint_is_refused(tmp_path, capfd):
-    assert "cannot read" in commands.fails(f"--resume {tmp_path}", capfd)
+    assert "is no folder of a run" in commands.fails(f"--resume {tmp_path}", capfd)
     commands.call(*commands.SMALL, "--epochs", 1, "--results-dir", tmp_path)
     folder = commands.only_run(tmp_path)
     (folder / "checkpoint.pt").unlink()
