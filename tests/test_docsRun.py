@@ -58,7 +58,8 @@ def cut_down(words):
 def place(tmp_path_factory):
     """Where a reader stands: data, pictures, and results of a run and of several."""
     place = tmp_path_factory.mktemp("reader")
-    (place / "weights").symlink_to(commands.ROOT / "weights")
+    for name in ("weights", "systems"):  # of the project, which a reader stands in
+        (place / name).symlink_to(commands.ROOT / name)
     for fashion in (False, True):
         commands.small_mnist(place, fashion)
     write_binary(place / "data", "CIFAR10")
