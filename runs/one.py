@@ -129,7 +129,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
         beta=args.beta,
         lr_tab=rates,
         batch_size=args.batch_size or whole,
-        test_batch_size=test_batch_of(args, net),
+        test_batch_size=samples_at_a_time(args, net),
         epochs=args.epochs,
         tol=args.tol,
         seed=args.seed,
@@ -155,7 +155,7 @@ def schedule_of(args: Settings, net: EquilibriumNetwork) -> Schedule:
     )
 
 
-def test_batch_of(args: Settings, net: EquilibriumNetwork) -> int:
+def samples_at_a_time(args: Settings, net: EquilibriumNetwork) -> int:
     """Samples that are tested at a time: as many as asked for, or even parts of that where a step
 
     with so many would keep a wish to stop waiting. No answer depends on the others of its batch,
