@@ -66,7 +66,7 @@ from runs.exported import check_target, read_network, write_export
 from runs.listing import run_list
 from runs.log import keep_in
 from solvers import Search
-from systems.base import System
+from systems.base import PHASES, System
 
 STEP_OF_TEST = 2e9  # most multiplications, in one direction: half a second of one core
 STEP_ON_GPU = 100 * STEP_OF_TEST
@@ -251,7 +251,8 @@ def train_in(
     print(f"results in {run.path}", flush=True)
     try:
         schedule = schedule_of(args, next(iter(nets.values())))
-        if args.system.has_phases and args.training_method != "BP":
+        unread = args.system.rule_leaves_out.get(args.training_method, frozenset())
+        if args.system.has_phases and not unread >= PHASES:  # a rule without phases reads none
             print(search_in_words(schedule, next(iter(nets.values()))), flush=True)
         warn_of_memory(nets, data, schedule)
         for caution in [*cautions_of(schedule), *args.system.cautions(args, data)]:
