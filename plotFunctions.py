@@ -5,109 +5,77 @@
     python plotFunctions.py PARENT          # all trainings below a folder in one figure
     python plotFunctions.py RUN RUN ...     # chosen trainings in one; in which options they differ
 
-`plot_*` reads numbers from a folder and writes a figure; drawFunctions.py draws it. Of the project
-nothing else is imported: in a result folder lies a copy of both in one file, which runs alone.
+`plot_*` reads numbers from a folder and writes a figure; the functions of drawing/ draw it. Of the
+project nothing else is imported: in a result folder lies all of it in one file, which runs alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import io
-import json
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
-from drawFunctions import (
-    COLOURS,
-    NEURONS_UNIT,
-    PANEL,
-    STYLES,
-    SYNAPSES_UNIT,
-    Arrays,
-    Curve,
-    Points,
-    colour_of,
-    comparisons,
+from drawing.compared import comparisons
+from drawing.directed import (
     draw_angles,
-    draw_audit,
     draw_best,
     draw_convergence,
-    draw_corrections,
     draw_decision,
-    draw_dW,
-    draw_errors,
-    draw_learning,
-    draw_mismatch,
     draw_mse,
-    draw_pairs,
-    draw_processes,
-    draw_sweep,
     draw_weights,
+)
+from drawing.learning import Curve, draw_errors, draw_learning, legend_title, style_of, told_apart
+from drawing.matching import (
+    NEURONS_UNIT,
+    SYNAPSES_UNIT,
+    draw_audit,
+    draw_mismatch,
+    draw_processes,
+    say_settling,
+)
+from drawing.reading import (
+    ARRAYS,
+    METRICS,
+    SUMMARY,
+    Rows,
+    by_method,
+    differences,
+    group_of,
+    methods_with,
+    names_of,
+    numbers,
+    over_seeds,
+    read_arrays,
+    read_summary,
+    read_table,
+    swept_options,
+    trainings_below,
+    unit_of,
+)
+from drawing.skips import draw_corrections, draw_dW, draw_pairs
+from drawing.style import (
+    COLOURS,
+    PANEL,
+    STYLES,
+    colour_of,
     from_zero,
     legend_below,
     legend_beside,
-    legend_title,
     marker_of,
     new_figure,
-    option_axis,
     palette,
-    say_settling,
-    style_of,
-    told_apart,
 )
+from drawing.sweeps import Points, draw_sweep, option_axis
 
-Rows = list[dict[str, str]]  # of a CSV file
 MOST_COMPARED = 24  # lines that one figure tells apart
-METRICS, SUMMARY, ARRAYS = "metrics.csv", "summary.csv", "results.npz"
-RECORD = "hyperparameters.json"
-PLACES = ("results_dir", "data_dir", "resume", "config", "name", "note")  # no part of a training
-
-
-# From a folder -----------------------------------------------------------------------------------
-
-
-def read_table(path: Path) -> Rows:
-    """The rows of a CSV file, none if there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def read_arrays(folder: Path) -> Arrays:
-    """The arrays of results.npz, none if there is no such file."""
-    path = folder / ARRAYS
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
-
-
-def by_method(rows: Rows) -> dict[str, Rows]:
-    """The rows of each method, in their order."""
-    groups: dict[str, Rows] = {}
-    for row in rows:
-        groups.setdefault(row["method"], []).append(row)
-    return groups
-
-
-def numbers(rows: Rows, name: str) -> np.ndarray:
-    """A column, (rows,); NaN where it is empty, as of an epoch that was not tested."""
-    return np.array([float(row[name] or "nan") for row in rows])
-
-
-def unit_of(folder: Path) -> str:
-    """Of a run's errors."""
-    return str(read_arrays(folder).get("error_unit", "%"))
 
 
 def save(figure, folder: Path, name: str) -> list[Path]:
@@ -120,12 +88,6 @@ def save(figure, folder: Path, name: str) -> list[Path]:
         part.write_bytes(drawn.getvalue())
         os.replace(part, path)
     return paths
-
-
-def methods_with(arrays: Arrays, name: str) -> list[str]:
-    """The methods that have recorded an array of this name."""
-    found = [key[: -len(name) - 1] for key in arrays if key.endswith(f"_{name}")]
-    return [method for method in found if "_" not in method]
 
 
 # One run -----------------------------------------------------------------------------------------
@@ -209,24 +171,7 @@ def plot_accuracy(folder: Path) -> list[Path]:
     return save(figure, folder, "accuracy")
 
 
-# Many runs ---------------------------------------------------------------------------------------
-
-
-def read_summary(folder: Path) -> Rows:
-    """The rows of a summary that have a result; none of a comparison, which has its own figures."""
-    rows = read_table(folder / SUMMARY)
-    return [row for row in rows if row.get("method") and "contestant" not in row]
-
-
-def swept_options(rows: Rows) -> list[str]:
-    """What differs between the runs beside the seed."""
-    names = list(rows[0]) if rows else ["run", "seed"]
-    return names[1 : names.index("seed")]
-
-
-def group_of(row: dict[str, str], options: list[str]) -> str:
-    """The swept values and the method of a run, as a label."""
-    return ", ".join([f"{name} {row[name]}" for name in options] + [row["method"]])
+# Many runs ----------------------------------------------------------------------------------------
 
 
 def plot_trials(folder: Path) -> list[Path]:
@@ -294,17 +239,6 @@ def draw_measures(axes, option: str, methods: dict[str, Rows], styles: dict[str,
     from_zero(axes)
 
 
-def over_seeds(rows: Rows, option: str, measure: str) -> dict[str, tuple]:
-    """Mean and standard deviation (0 of one) over the runs with each value of the option."""
-    groups: dict[str, list] = {}
-    for row in rows:
-        groups.setdefault(row[option], []).append(np.asarray(row[measure], float))
-    return {
-        value: (np.mean(own, 0), np.std(own, 0, ddof=1) if len(own) > 1 else 0 * own[0])
-        for value, own in groups.items()
-    }
-
-
 def plot_measures(folder: Path) -> list[Path]:
     """What actions other than training have measured, a panel per measure.
 
@@ -348,49 +282,7 @@ def plot_comparison(folder: Path) -> list[Path]:
     return written
 
 
-# Chosen trainings --------------------------------------------------------------------------------
-
-
-def trainings_below(folder: Path) -> list[Path]:
-    """The folders of trainings: this one, or those below it, Trial-2 before Trial-10."""
-    if (folder / METRICS).exists():
-        return [folder]
-    found = {path.parent for path in folder.glob(f"**/{METRICS}")}
-    parts = {run: re.split(r"(\d+)", str(run)) for run in found}
-    return sorted(found, key=lambda run: [int(p) if p.isdigit() else p for p in parts[run]])
-
-
-def options_of(folder: Path) -> dict[str, str]:
-    """The recorded options of a run as they are read, but for places; none without a record."""
-    path = folder / RECORD
-    options = json.loads(path.read_text(encoding="utf-8"))["options"] if path.exists() else {}
-    return {name: in_words(value) for name, value in options.items() if name not in PLACES}
-
-
-def in_words(value: Any) -> str:
-    """The value of an option as it is read."""
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "-" if value is None else str(value)
-
-
-def differences(runs: Sequence[Path]) -> list[dict[str, str]]:
-    """Of every run the options in which not all are the same; "-" where there is none."""
-    every = [options_of(run) for run in runs]
-    names = dict.fromkeys(name for options in every for name in options)
-    differing = [n for n in names if len({options.get(n, "-") for options in every}) > 1]
-    return [{name: options.get(name, "-") for name in differing} for options in every]
-
-
-def names_of(runs: Sequence[Path]) -> list[str]:
-    """What tells the folders apart of their paths, without what these share at both ends."""
-    parts = [run.resolve().parts for run in runs]
-    for end in (0, -1):
-        while min(map(len, parts)) > 1 and len({part[end] for part in parts}) == 1:
-            parts = [part[1:] if end == 0 else part[:-1] for part in parts]
-    return [os.path.join(*part) for part in parts]
+# Chosen trainings ---------------------------------------------------------------------------------
 
 
 def plot_compared(runs: Sequence[Path], folder: Path) -> list[Path]:

@@ -247,6 +247,23 @@ def locked(path: Path) -> BinaryIO:
     return file
 
 
+def in_one_file(module: str, there: set[str]) -> str:
+    """The text of a module that runs alone: what it takes from drawing/ stands in its place.
+
+    there: the modules that the text has already, to which it adds.
+    """
+    text = (PROJECT_DIR / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+
+    def imported(found: re.Match) -> str:
+        name = found[1]
+        if name in there:
+            return ""
+        there.add(name)
+        return in_one_file(name, there).replace("from __future__ import annotations\n", "")
+
+    return re.sub(r"^from (drawing\.\w+) import (?:\([^)]*\)|.*)\n", imported, text, flags=re.M)
+
+
 class RunFolder:
     """Where the actions put what they compute."""
 
@@ -254,18 +271,8 @@ class RunFolder:
         self.path = Path(path)
 
     def copy_plotting(self) -> None:
-        """Put plotFunctions.py beside the data, so that the folder draws its own figures.
-
-        With drawFunctions.py in the place where it is imported: one file that runs alone.
-        """
-        plotting, drawing = (
-            (PROJECT_DIR / f"{name}Functions.py").read_text(encoding="utf-8")
-            for name in ("plot", "draw")
-        )
-        drawing = drawing.replace("from __future__ import annotations\n", "")
-        imported = re.compile(r"^from drawFunctions import \([^)]*\)\n", re.M)
-        whole = imported.sub(lambda found: drawing, plotting)
-        write_whole(self.path / "plotFunctions.py", whole.encode())
+        """Put plotFunctions.py beside the data, so that the folder draws its own figures."""
+        write_whole(self.path / "plotFunctions.py", in_one_file("plotFunctions", set()).encode())
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write metrics.csv: a row per epoch and method; what only some runs measure is last."""

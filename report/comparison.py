@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from drawFunctions import comparisons
+from drawing.compared import comparisons
+from drawing.reading import METRICS, SUMMARY, numbers, read_arrays, read_table
 from errors import RunError
 from options import ENDLESS
-from plotFunctions import METRICS, SUMMARY, numbers, read_arrays, read_table
 from report.experiments import Spread, spread_over
 from report.figures import Drawing, FigureGroup, drawn
 from report.page import Cell, Column, Table, html_of, markdown_table

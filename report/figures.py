@@ -1,6 +1,6 @@
 """Which figures the report shows: learning curves, graphs, sweeps, EP beside BPTT step by step.
 
-drawFunctions.py draws them, as it does those of the result folders; here they become text of the
+The functions of drawing/ draw them, as those of the result folders; here they become text of the
 page, as SVG, so that it needs no other file.
 """
 
@@ -17,8 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import drawFunctions
-from drawFunctions import NEURONS_UNIT, STYLES, SYNAPSES_UNIT, Curve, Points
+from drawing.directed import draw_angle, draw_graph, draw_spread, in_graph
+from drawing.learning import Curve, draw_errors, draw_learning, style_of, told_apart
+from drawing.matching import NEURONS_UNIT, SYNAPSES_UNIT, draw_mismatch, draw_processes
+from drawing.style import STYLES, colour_of, from_zero, marker_of, new_figure
+from drawing.sweeps import Points, as_number, draw_sweep
 from report.experiments import (
     Experiment,
     Trial,
@@ -101,7 +104,7 @@ def svg_of(drawing: Drawing, name: str) -> str:
 
     text = io.StringIO()
     with matplotlib.rc_context(TEXT | {"svg.hashsalt": name}):
-        figure = drawFunctions.new_figure(layout=None, figsize=drawing.size)
+        figure = new_figure(layout=None, figsize=drawing.size)
         drawing.draw(figure)
         make_room(figure)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -179,9 +182,9 @@ def learning(methods: list[Experiment]) -> FigureGroup:
     def draw(figure) -> None:
         axes = figure.subplots()
         if first.system.shown_as == "accuracy":
-            drawFunctions.draw_learning(axes, drawn, label)
+            draw_learning(axes, drawn, label)
         else:
-            drawFunctions.draw_errors(axes, drawn, first.unit)
+            draw_errors(axes, drawn, first.unit)
 
     caption = "Last epoch in brackets."
     if any(len(one.counted) > 1 for one in methods):
@@ -200,17 +203,17 @@ def curves(one: Experiment) -> list[Curve]:
     length = min(len(trial.rows) for trial in one.counted)
     tested = np.flatnonzero(np.isfinite(column(one.counted[0], "test_error", length)))
     tested = tested if len(tested) else np.arange(length)
-    chosen, colour = tested[thinned(len(tested))], drawFunctions.colour_of(one.method)
-    marker = drawFunctions.marker_of(one.method)
+    chosen, colour = tested[thinned(len(tested))], colour_of(one.method)
+    marker = marker_of(one.method)
     epochs = column(one.counted[0], "epoch", length)[chosen]
     tables = {
         kind: np.array([column(trial, f"{kind}_error", length)[chosen] for trial in one.counted])
         for kind in ("test", "train")
     }  # (seeds, epochs) each
     drawn = []
-    for kind, table in drawFunctions.told_apart(tables).items():
+    for kind, table in told_apart(tables).items():
         table = 100 - table if one.system.shown_as == "accuracy" else table
-        style = drawFunctions.style_of(kind)
+        style = style_of(kind)
         drawn.append(Curve(f"{one.method} {kind}", epochs, table, colour, style, marker))
     reported = [row for row in one.results if row.metric == "test_error" and row.epoch]
     known = [(row.epoch, row.number) for row in reported if row.epoch <= epochs[-1]]
@@ -231,9 +234,9 @@ def squared_errors(one: Experiment, spread: np.ndarray) -> Drawing:
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        drawFunctions.draw_spread(axes, spread, drawFunctions.colour_of(one.method))
+        draw_spread(axes, spread, colour_of(one.method))
         axes.set_ylabel("MSE of the free phase")
-        drawFunctions.from_zero(axes)
+        from_zero(axes)
 
     about = f"{one.label}: MSE of the free phase over epoch; median ends at {spread[-1, 3]:.4g}"
     return Drawing("", about, draw)
@@ -254,10 +257,10 @@ def networks(methods: list[Experiment]) -> list[FigureGroup]:
 def connections(graph: Graph) -> Drawing:
     """A directed network, positive weights blue."""
     weights = np.where(np.isfinite(graph.weights), graph.weights, 0.0)
-    about = f"{len(graph.kinds)} neurons, {drawFunctions.in_graph(weights)}"
+    about = f"{len(graph.kinds)} neurons, {in_graph(weights)}"
 
     def draw(figure) -> None:
-        drawFunctions.draw_graph(figure.subplots(), weights, graph.kinds)
+        draw_graph(figure.subplots(), weights, graph.kinds)
 
     return Drawing("", about, draw, (SIZE[0], 3.4))
 
@@ -277,21 +280,21 @@ def sweep(plan: Plan, own: list[Experiment]) -> FigureGroup | None:
         Points(
             f"{method} {kind}",
             measured_points(values, f"{kind}_error"),
-            drawFunctions.colour_of(method),
-            drawFunctions.marker_of(method) + STYLES[kind],
+            colour_of(method),
+            marker_of(method) + STYLES[kind],
         )
         for method, values in points.items()
         for kind in ("test", "train")
     ]
     reported = reported_points(presets.pop(), option, first.epoch) if len(presets) == 1 else {}
     if reported:
-        series.append(Points("paper, test", reported, drawFunctions.colour_of(first.method), "D"))
+        series.append(Points("paper, test", reported, colour_of(first.method), "D"))
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        drawFunctions.draw_sweep(axes, option, series)
+        draw_sweep(axes, option, series)
         axes.set_ylabel(f"error ({first.unit})")
-        drawFunctions.from_zero(axes)
+        from_zero(axes)
 
     title = f"Sweep of {option}, {label_for(first.counted[0].run, first.method, option)}"
     caption = f"After {counted(first.epoch, 'epoch')}, mean ± standard deviation over the seeds."
@@ -325,7 +328,7 @@ def reported_points(preset: str, option: str, epoch: int) -> dict[str, tuple[flo
         if row.metric == "test_error"
         and row.epoch == epoch
         and row.number is not None
-        and drawFunctions.as_number(row.experiment.removeprefix(start)) < math.inf
+        and as_number(row.experiment.removeprefix(start)) < math.inf
     }
 
 
@@ -360,7 +363,7 @@ def mismatch(arrays: dict[str, np.ndarray]) -> Drawing:
     about = f"Relative RMSE between EP and BPTT: {', '.join(said)}"
 
     def draw(figure) -> None:
-        drawFunctions.draw_mismatch(figure, arrays)
+        draw_mismatch(figure, arrays)
 
     return Drawing("Mismatch per layer", about, draw, (6.6, 2.9))
 
@@ -371,7 +374,7 @@ def step_by_step(title: str, panels: list[tuple], label: str) -> Drawing:
     def draw(figure) -> None:
         steps = thinned(len(panels[0][1]))
         fewer = [(name, gradient[steps], update[steps]) for name, gradient, update in panels]
-        drawFunctions.draw_processes(figure, fewer, label, steps, CURVES)
+        draw_processes(figure, fewer, label, steps, CURVES)
 
     names = ", ".join(str(name) for name, *_ in panels)
     about = f"{title}: gradients of BPTT and updates of EP of {names}, step by step"
@@ -383,6 +386,6 @@ def angle(method: str, values: np.ndarray) -> Drawing:
 
     def draw(figure) -> None:
         axes, epochs = figure.subplots(), thinned(len(values))
-        drawFunctions.draw_angle(axes, epochs + 1, values[epochs], drawFunctions.colour_of(method))
+        draw_angle(axes, epochs + 1, values[epochs], colour_of(method))
 
     return Drawing("Angle", f"{method}, angle to the way down over epoch", draw)

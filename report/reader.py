@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import drawFunctions
 from commandLine import Settings, build_parser, defaults_for, methods_of
+from drawing.directed import best_network, neuron_kinds, spread_of
 from errors import RunError
 from networks.agreement import Agreement, Settling
 from options import ALIASES
@@ -327,7 +327,7 @@ def read_arrays(path: Path, action: str) -> dict[str, np.ndarray]:
                 if sizes[f"{name}.npy"] > LARGEST:
                     continue
                 if kind == "mse_free":
-                    arrays[name] = spread_of(file[name])
+                    arrays[name] = thinned_spread(file[name])
                 elif kind == "kept_epoch":
                     arrays[name] = np.array(int(file[name].item()))
                 elif kind in PER_NETWORK + PER_EPOCH:
@@ -356,10 +356,10 @@ def check_comparison(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError("results.npz does not compare EP with BPTT for every layer and weight")
 
 
-def spread_of(values: np.ndarray) -> np.ndarray:
+def thinned_spread(values: np.ndarray) -> np.ndarray:
     """What is drawn of (epochs, ..., networks); of a long training some epochs only."""
     epochs = thinned(len(values))
-    return drawFunctions.spread_of(values[epochs], epochs + 1)
+    return spread_of(values[epochs], epochs + 1)
 
 
 def thinned(n: int) -> np.ndarray:
@@ -373,8 +373,8 @@ def graph_of(arrays: dict[str, np.ndarray], method: str) -> Graph | None:
     measures = [f"{method}_{name}" for name in ("learnt", "final_sparsity", "final_mse")]
     graph = None
     if all(name in arrays for name in (*names, *measures)):
-        weights = arrays[names[0]][drawFunctions.best_network(arrays, method)]
-        graph = Graph(weights, drawFunctions.neuron_kinds(arrays, method))
+        weights = arrays[names[0]][best_network(arrays, method)]
+        graph = Graph(weights, neuron_kinds(arrays, method))
     for name in names:
         arrays.pop(name, None)
     return graph

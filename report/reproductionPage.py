@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from drawFunctions import (
-    Curve,
-    colour_of,
-    draw_errors,
-    marker_of,
-    new_figure,
-    style_of,
-    told_apart,
-)
+from drawing.learning import Curve, draw_errors, style_of, told_apart
+from drawing.style import colour_of, marker_of, new_figure
 from report.experiments import Spread, stands_for
 from report.reproduction import PAPERS, Kept, Key, Row, rows_of
 from report.tables import duration, shown

@@ -16,8 +16,8 @@ import torch
 
 from commandLine import parse
 from datasets import Dataset
+from drawing.reading import read_table
 from errors import RunError
-from plotFunctions import read_table
 from runFolder import RECORD, RunFolder, read_options
 from runs.exported import SUFFIX, read_network_options
 from runs.one import load_data, loaded_networks, schedule_of

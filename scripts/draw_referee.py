@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from plotFunctions import read_table  # noqa: E402
+from drawing.reading import read_table  # noqa: E402
 from report.page import markdown_row  # noqa: E402
 
 PLACE, PAGE = ROOT / "docs" / "referee", ROOT / "docs" / "referee.md"

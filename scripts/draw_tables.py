@@ -18,7 +18,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from drawFunctions import STYLES, Curve, colour_of, marker_of  # noqa: E402
+from drawing.learning import Curve  # noqa: E402
+from drawing.style import STYLES, colour_of, marker_of  # noqa: E402
 from plotFunctions import save_errors  # noqa: E402
 
 

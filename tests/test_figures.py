@@ -12,8 +12,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-import drawFunctions
 import plotFunctions
+from drawing.directed import MOST_EDGES, NEGATIVE, POSITIVE, draw_graph, in_graph, spread_of
+from drawing.skips import PIXELS, coarse, draw_pairs
+from drawing.style import COLOURS
+from drawing.sweeps import option_axis
 from runFolder import METRICS, RunFolder
 
 pytestmark = pytest.mark.figures
@@ -62,7 +65,7 @@ def test_colours_tell_the_rules_and_styles_the_data_in_every_figure(tmp_path, sa
     errors = {"EP": [9.0, 8.0], "BPTT": [7.0, 6.0]}
     make_folder(tmp_path / "a", errors)
     plotFunctions.plot_folder(tmp_path / "a")
-    blue, red = drawFunctions.COLOURS["EP"], drawFunctions.COLOURS["BPTT"]
+    blue, red = COLOURS["EP"], COLOURS["BPTT"]
     assert blue != red
     assert lines_of(saved["results"].axes[0]) == {
         "EP train": (blue, "--"), "EP test": (blue, "-"),
@@ -170,7 +173,7 @@ def swept(folder, values, methods, option="beta"):
 def test_a_swept_benchmark_shows_both_methods(tmp_path, saved):
     plotFunctions.plot_folder(swept(tmp_path / "Runs-1", ("0.1", "0.5"), ("EP", "BPTT")))
     axes = saved["sweep"].axes[0]
-    blue, red = drawFunctions.COLOURS["EP"], drawFunctions.COLOURS["BPTT"]
+    blue, red = COLOURS["EP"], COLOURS["BPTT"]
     assert lines_of(axes) == {
         "EP train error": (blue, "--"), "EP test error": (blue, "-"),
         "BPTT train error": (red, "--"), "BPTT test error": (red, "-"),
@@ -192,7 +195,7 @@ def test_a_swept_benchmark_shows_both_methods(tmp_path, saved):
 )
 def test_values_of_an_option_have_their_places(values, scale, places):
     axes = Figure().subplots()
-    where = drawFunctions.option_axis(axes, "bypass_p", set(values))
+    where = option_axis(axes, "bypass_p", set(values))
     assert list(where) == list(values) and list(where.values()) == pytest.approx(places)
     assert axes.get_xscale() == scale and axes.get_xlabel() == "bypass p"
     if scale == "log":  # 0 stands on no tick of another number
@@ -237,7 +240,7 @@ def test_positive_weights_are_blue_in_map_and_graph(tmp_path, saved):
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     assert len(arrows) == 3  # of the network that has learnt
     colours = [to_hex(arrow.get_facecolor()) for arrow in arrows]
-    assert colours == [drawFunctions.POSITIVE, drawFunctions.NEGATIVE, drawFunctions.POSITIVE]
+    assert colours == [POSITIVE, NEGATIVE, POSITIVE]
     opacity = [arrow.get_alpha() for arrow in arrows]
     assert opacity == sorted(opacity, reverse=True) and opacity[0] == 1
     assert [text.get_text() for text in axes.texts] == ["0", "1", "+1", "3", "4"]
@@ -259,17 +262,17 @@ def test_actions_that_measure_different_things_share_a_figure(tmp_path, saved):
 def test_of_a_large_graph_the_strongest_connections_are_drawn_and_it_says_so():
     W = np.arange(576.0).reshape(24, 24)
     axes = Figure().subplots()
-    drawFunctions.draw_graph(axes, W, [*["input"] * 2, "one", *["hidden"] * 20, "output"])
-    assert len(axes.patches) == drawFunctions.MOST_EDGES
-    said = drawFunctions.in_graph(W)
-    assert said == f"575 connections, the {drawFunctions.MOST_EDGES} strongest drawn"
+    draw_graph(axes, W, [*["input"] * 2, "one", *["hidden"] * 20, "output"])
+    assert len(axes.patches) == MOST_EDGES
+    said = in_graph(W)
+    assert said == f"575 connections, the {MOST_EDGES} strongest drawn"
     places = axes.collections[0].get_offsets()
     assert len({tuple(place) for place in np.round(places, 6)}) == 24
 
 
 def test_layers_differ_in_colour_and_marker():
     axes = Figure().subplots()
-    drawFunctions.draw_pairs(axes, np.arange(3), np.ones((3, 6)))
+    draw_pairs(axes, np.arange(3), np.ones((3, 6)))
     looks = {(to_hex(line.get_color()), line.get_marker()) for line in axes.lines}
     assert len(looks) == len({colour for colour, _ in looks}) == len({m for _, m in looks}) == 6
 
@@ -277,20 +280,20 @@ def test_layers_differ_in_colour_and_marker():
 def test_a_large_map_is_averaged_over_what_is_there():
     random = np.random.RandomState(0)
     values, mask = random.rand(1501, 1501), random.rand(1501, 1501) < 0.1
-    shown = drawFunctions.coarse(values, mask)
-    assert max(shown.shape) <= drawFunctions.PIXELS
+    shown = coarse(values, mask)
+    assert max(shown.shape) <= PIXELS
     block = slice(3, 6), slice(300, 303)
     assert shown[1, 100] == pytest.approx(values[block][mask[block]].mean())
-    assert np.isnan(drawFunctions.coarse(values[:9, :9], np.zeros((9, 9), bool))).all()
-    few = drawFunctions.coarse(values[:9, :9], mask[:9, :9])
+    assert np.isnan(coarse(values[:9, :9], np.zeros((9, 9), bool))).all()
+    few = coarse(values[:9, :9], mask[:9, :9])
     assert np.array_equal(few, np.where(mask[:9, :9], values[:9, :9], np.nan), equal_nan=True)
 
 
 def test_a_spread_knows_what_is_no_number():
     values = np.array([[[1.0, 3.0, np.nan]], [[np.nan] * 3], [[2.0, np.inf, 2.0]]])
-    spread = drawFunctions.spread_of(values)
+    spread = spread_of(values)
     assert spread.tolist() == [[1, 1, 1.5, 2, 2.5, 3, 2], [3, 2, 2, 2, 2, 2, 2]]
-    assert drawFunctions.spread_of(np.full((2, 3), np.nan)).shape == (0, 7)
+    assert spread_of(np.full((2, 3), np.nan)).shape == (0, 7)
 
 
 def test_the_copy_in_a_folder_needs_nothing_of_the_project(tmp_path):
@@ -299,7 +302,7 @@ def test_the_copy_in_a_folder_needs_nothing_of_the_project(tmp_path):
     code = "import sys; sys.modules['networkx'] = None; import runpy\n"
     code += "try: runpy.run_path('plotFunctions.py', run_name='__main__')\n"
     code += "except SystemExit as end: assert not end.code\n"
-    code += "print(sorted({'torch', 'drawFunctions', 'report'} & set(sys.modules)))"
+    code += "print(sorted({'torch', 'drawing', 'report'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
