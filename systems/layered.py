@@ -436,7 +436,7 @@ PROTOTYPICAL.presets = (
         ),
     }
 )
-CONVOLUTIONAL.presets = rows("P-conv", P_CONV, 200, 10) | {
+CONVOLUTIONAL.presets = rows("P-conv", P_CONV, 200, 10, " --beta-sign both") | {
     "cifar10-laborieux": Preset(
         "--dataset cifar10 --C_tab 512 512 256 128 3 --size_tab 10 --Fconv 3 --pads 0 1 1 1 "
         "--pool max --activation-function hardsigm2 --loss cross-entropy --optimizer momentum "
