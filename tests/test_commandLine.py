@@ -48,6 +48,7 @@ def test_published_commands_mean_what_they_say(row):
     fast = commands.options(f"--preset {row}")
     changed = {name for name in published if fast[name] != published[name]} - {"preset"}
     expected = {"EB-1h": {"benchmark", "lr_tab"}, "EB-2h": {"benchmark"}, "P-2h": {"tol"}}
+    expected["P-conv"] = {"beta_sign"}
     assert changed == {"solver", "T"} | expected.get(row, set())
     assert fast["solver"] == "relax" and PRESETS[row].differs
 

@@ -178,6 +178,18 @@ def test_both_signs_come_nearer_to_the_gradient_than_one(name):
     assert 1 - cosine(both, limit) < 0.5 * (1 - cosine(one, limit))
 
 
+@pytest.mark.parametrize("name", ["EPdisc 2h tanh", "toy tanh", "conv 1", "conv 2"])
+def test_both_signs_do_not_learn_from_what_the_free_phase_had_still_to_go(name):
+    """One sign takes it for an answer to the nudge, the larger the smaller the nudge is."""
+    how = {"solver": "relax", "max_sweeps": 2, "nudged": "relax", "nudged_sweeps": 4}
+    both, one = (
+        [change_by(name, beta=beta, both_signs=b, **how)[0].norm() for beta in (1e-2, 1e-5)]
+        for b in (True, False)
+    )
+    assert both[1] < 1.5 * both[0]
+    assert one[1] > 100 * one[0]
+
+
 @pytest.mark.parametrize("solver", ["step", "relax"])
 def test_both_signs_of_directed_networks(solver):
     x, y = samples("", 4)
