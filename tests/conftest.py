@@ -1,14 +1,21 @@
-"""One thread a test, and no figures where nobody looks at them."""
+"""One thread a test, no figures where nobody looks at them, and nothing twice that is the same."""
 
+import contextlib
+import copy
+import functools
 import os
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here or in a subprocess
 os.environ["COLUMNS"] = "100"  # of help and tables, whatever terminal the tests are started in
 
 import commands  # noqa: E402
 import pytest  # noqa: E402
+import sklearn.datasets  # noqa: E402
+import torch  # noqa: E402
 
 import plotFunctions  # noqa: E402
+import runFolder  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,6 +26,26 @@ def undrawn():
     tests share by `with commands.drawing():`.
     """
     with commands.drawing(False):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def once():
+    """A third of a short run in this process, done once or not at all.
+
+    The digits are read from a text file, git is asked for the commit, and where there is no GPU
+    torch notes the stack, in words, for the seed that one would get at every batch.
+    """
+    digits = sklearn.datasets.load_digits()
+    with contextlib.ExitStack() as patches:
+
+        def patch(name, value):
+            patches.enter_context(mock.patch(name, value))
+
+        patch("sklearn.datasets.load_digits", lambda: copy.deepcopy(digits))
+        patch("runFolder.source_commit", functools.cache(runFolder.source_commit))
+        if not torch.accelerator.is_available():
+            patch("torch.manual_seed", torch.default_generator.manual_seed)
         yield
 
 

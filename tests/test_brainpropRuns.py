@@ -14,6 +14,8 @@ from networks.brainprop import build_classifier
 from runFolder import RunFolder, read_checkpoint
 from systems.brainprop import BRAINPROP
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 RUN = ["--dataset", "digits", "--architecture", "conv", "--batch-size", 64, "--threads", 1]
 RUN += ["--train-samples", 600]
 

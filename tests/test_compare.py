@@ -22,6 +22,8 @@ from runs.launch import Launcher, run_one
 from runs.many import read_rows
 from systems.referee import FILE, read_contestants
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 CONTESTANTS = """name,rule,datasets,options,source
 EP,EP,,--discrete --size_tab {out} 8 {in} --lr_tab 0.1 0.2 --beta 0.1 --beta-sign both,ours
 two digits,EP,wine,--discrete --size_tab {out} 4 {in},

@@ -15,6 +15,8 @@ from commands import refuses
 from runs.exported import read_export, read_header
 from runs.saved import load_run
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 WEIGHTS = commands.ROOT / "weights"
 MEASURES = commands.ROOT / "docs" / "reproduction" / "measures.csv"
 LARGEST = 3 * 2**20  # bytes of a file in weights/

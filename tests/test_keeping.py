@@ -23,6 +23,8 @@ from report.reader import read_results
 from runFolder import RunFolder, read_checkpoint, sole_process
 from runs.many import training_of
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

@@ -20,6 +20,8 @@ from test_manyRunsKilled import LONGER, under_way, wait_until
 
 from runs import launch
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 DASK = shutil.which("dask", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 RUNS = [*LONGER, "--backend", "dask", "--scheduler"]
 without_dask = pytest.mark.skipif(DASK is None, reason='no dask: pip install "dask[distributed]"')

@@ -12,6 +12,8 @@ from test_manyRuns import TINY, group_in, same_to_the_bit, summary_of
 from runFolder import read_checkpoint
 from runs import launch, many
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 TRAINING = [*map(str, TINY), "--epochs", "2", "--trials", "4"]
 
 

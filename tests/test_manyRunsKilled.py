@@ -22,6 +22,8 @@ from runFolder import createPath
 from runs import launch, many
 from runs.many import PLAN
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 LONGER = ["--dataset", "xor", "--network-type", "SW_no_intra", "--size_tab", 1, 8, 8, 8, 2]
 LONGER += ["--T", 60, "--batch-size", 1, "--epochs", 10, "--trials", 4]
 KILLED = "failed: killed by signal 9 (out of memory?)"

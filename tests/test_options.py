@@ -20,6 +20,8 @@ from systems import SYSTEMS, partner_of, system_of
 from systems.brainprop import BATCH_SIZE, EPSILON
 from systems.layered import ACTIVATIONS
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 # What the program reads before or beside a run, whatever the run is.
 OF_THE_PROGRAM = ALWAYS | {"trials", "sweep", "jobs", "backend", "scheduler", "resume", "load"}
 OF_THE_PROGRAM |= {"results_dir", "data_dir", "name", "note"}

@@ -19,7 +19,10 @@ from commands import ROOT, call
 from main import main
 from parallel import ALONE, Team
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed"),
+    pytest.mark.xdist_group(__name__),
+]
 
 COMMON = "--dtype float64 --quiet --threads 1 --seed 3"
 WRONG = "--dataset digits --batch-size 1"  # for two

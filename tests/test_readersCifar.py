@@ -13,12 +13,20 @@ import numpy as np
 import pytest
 import torch
 from readerChecks import contents, error_of, random_images, write_binary
-from torchvision import datasets as torchvision_datasets
 
 from readers.base import DOWNLOAD_TIMEOUT, Source
 from readers.cifar import CIFAR, read_cifar
 
+pytestmark = pytest.mark.xdist_group("torchvision")
+
 KINDS = tuple(CIFAR)
+
+
+def published_class(kind):
+    """torchvision's, which takes seconds to import, in the processes that have such a test."""
+    from torchvision import datasets
+
+    return getattr(datasets, kind)
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +40,13 @@ def offline(monkeypatch):
         (Path(self.root) / "half.tar.gz").write_bytes(b"half")
         raise RuntimeError("<urlopen error no route>")
 
-    monkeypatch.setattr(torchvision_datasets.CIFAR10, "download", fail)
+    monkeypatch.setattr(published_class("CIFAR10"), "download", fail)
     return asked
 
 
 def write_python(root, kind, monkeypatch, n=3):
     """The Python version, its checksums put in place of the published ones."""
-    published = getattr(torchvision_datasets, kind)
+    published = published_class(kind)
     folder, splits = root / published.base_folder, {}
     folder.mkdir(parents=True)
 
@@ -100,7 +108,7 @@ def test_binary_cifar_comes_first_for_nothing_is_unpickled(tmp_path, monkeypatch
 @pytest.mark.parametrize("kind", KINDS)
 def test_python_cifar_is_not_unpickled_unless_it_is_the_published_file(tmp_path, monkeypatch, kind):
     write_python(tmp_path, kind, monkeypatch)
-    published = getattr(torchvision_datasets, kind)
+    published = published_class(kind)
     monkeypatch.setattr(pickle, "load", lambda *_, **__: pytest.fail("unpickled"))
     names = [published.train_list[-1][0], published.test_list[0][0], published.meta["filename"]]
     for name in names:
@@ -152,7 +160,7 @@ def test_binary_cifar_with_a_file_missing(tmp_path, kind):
 def test_missing_cifar_that_cannot_be_downloaded(tmp_path, offline, capfd, kind):
     root = tmp_path / "not" / "there"
     message = error_of(read_cifar, kind, Source(root))
-    published = getattr(torchvision_datasets, kind)
+    published = published_class(kind)
     for part in (str(root), "no route", published.base_folder, CIFAR[kind].folder, "digits"):
         assert part in message
     assert "urlopen" not in message
@@ -163,12 +171,12 @@ def test_missing_cifar_that_cannot_be_downloaded(tmp_path, offline, capfd, kind)
 @pytest.mark.parametrize("kind", KINDS)
 def test_downloaded_cifar_is_moved_into_place(tmp_path, monkeypatch, kind):
     expected = write_python(tmp_path / "server", kind, monkeypatch)
-    published = getattr(torchvision_datasets, kind)
+    published = published_class(kind)
 
     def download(self):
         shutil.copytree(tmp_path / "server" / self.base_folder, Path(self.root) / self.base_folder)
 
-    monkeypatch.setattr(torchvision_datasets.CIFAR10, "download", download)
+    monkeypatch.setattr(published_class("CIFAR10"), "download", download)
     check_cifar(kind, read_cifar(kind, Source(tmp_path / "new")), expected)
     assert [path.name for path in (tmp_path / "new").iterdir()] == [published.base_folder]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "server"]

@@ -8,8 +8,6 @@ import pytest
 import torch
 from PIL import Image
 from readerChecks import error_of
-from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datasets import load_dataset
 from main import main
@@ -141,7 +139,10 @@ def test_folder_reads_gifs_and_of_animations_the_first_frame(tmp_path):
     assert "of several pages: 1" in data.note and "left out" not in data.note
 
 
+@pytest.mark.xdist_group("torchvision")  # which takes seconds to import
 def test_folder_lists_images_as_torchvision_does(tmp_path):
+    from torchvision.datasets import ImageFolder
+
     for path in ("b/z.png", "b/deep/a.PNG", "b/deep/er/q.jpg", "b/Deep/c.webp", "B/2.bmp"):
         write_image(tmp_path / path, (9, 9, 9))
     for path in ("B/10.png", "B/1.jpeg", "ä/y.tiff", "ä/x.Tif"):
@@ -154,7 +155,10 @@ def test_folder_lists_images_as_torchvision_does(tmp_path):
     assert left_out == ["beside.png", "b/deep/notes.txt"]
 
 
+@pytest.mark.xdist_group("torchvision")
 def test_every_suffix_of_torchvision_counts():
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
     assert set(IMG_EXTENSIONS) | {".gif"} == set(SUFFIXES)
 
 

@@ -31,6 +31,8 @@ from runFolder import (
     write_whole,
 )
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -22,6 +22,8 @@ from runFolder import read_checkpoint
 from runs import many as manyRuns
 from systems.smallWorld import SMALL_WORLD
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 KINDS = ("MLFF", "SW_intra", "SW_no_intra")
 DTYPES = (torch.float64, torch.float32)
 

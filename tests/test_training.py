@@ -23,6 +23,8 @@ from networks.base import Rule
 from runFolder import RunFolder, read_checkpoint
 from solvers import settle_rule
 
+pytestmark = pytest.mark.xdist_group(__name__)
+
 NETS = {  # with the phases and the rate with which they learn in two epochs
     "EPcont": (lambda: EPcont([10, 24, 64], dt=0.2), {"T": 40, "Kmax": 8, "beta": 0.5}, 0.3),
     "EPdisc": (lambda: EPdisc([10, 24, 64]), {"T": 20, "Kmax": 6, "beta": 0.2}, 0.3),
@@ -124,8 +126,8 @@ def assert_equal_runs(one, other):
     assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
 
 
-LONGER = [*commands.SMALL, "--train-samples", 240, "--batch-size", 2, "--benchmark", "--seed", 5]
-BATCHES = 120  # of an epoch
+LONGER = [*commands.SMALL, "--train-samples", 120, "--batch-size", 2, "--benchmark", "--seed", 5]
+BATCHES = 60  # of an epoch
 
 
 @pytest.fixture(scope="module")
