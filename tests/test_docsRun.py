@@ -16,8 +16,11 @@ from test_docs import COMMANDS, PAGES, PLACEHOLDERS, blocks
 
 import plotFunctions
 from commandLine import is_many, parse
+from networks import implicit
 from runFolder import PLAN
 from runs.many import Run, write_plan
+
+pytestmark = pytest.mark.xdist_group(__name__)
 
 CUTS = {  # where it is read, and more: less of it
     "epochs": 1,
@@ -30,7 +33,9 @@ CUTS = {  # where it is read, and more: less of it
     "batches": 2,
     "curves": 2,
     "batch_size": 2,  # of an audit, which solves for each sample
+    "cosine_samples": 1,  # of a comparison, which does so too
 }
+MOST_TIME = 100.0  # that an audit waits for a rest by steps; relaxing finds one anyway
 LARGE = ("mnist", "fashion-mnist", "digits")  # of which some samples will do
 SOMEWHERE = "results/..."  # in a printed command: a folder that a reader has
 TOLD_BY_ITSELF = {"..."}
@@ -133,6 +138,7 @@ def run_once(words):
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TOLD_BY_ITSELF])
 def test_printed_commands_run(command, place, monkeypatch):
     monkeypatch.chdir(place)
+    monkeypatch.setattr(implicit, "MOST_TIME", MOST_TIME)
     words = filled_in(command, place)
     if {"--help", "--list-presets"} & set(words):
         assert test_docs.status_of(words) == 0
