@@ -105,7 +105,7 @@ def draw_multiples(figure, rows: list[Contestant]) -> None:
     across = min(4, len(numbers))
     down = -(-len(numbers) // across)
     figure.set_size_inches(2.4 * across + 0.4, 1.9 * down + 0.6)
-    room = {"hspace": 0.3}
+    room = {"hspace": 0.06}
     panels = figure.subplots(
         down, across, squeeze=False, sharex=True, sharey=True, gridspec_kw=room
     ).flatten()

@@ -103,12 +103,12 @@ def write_comparison(folder: Path, to_error: float | None = None) -> str:
     to_error = TO_ERROR if to_error is None else to_error
     groups = groups_of(folder, record, to_error)
     write_whole(folder / "comparison.csv", csv_of(groups).encode())
-    said = sentences(folder, record)
-    text = markdown_of(groups, said, to_error)
+    said, problems = sentences(folder, record), problems_of(groups, record)
+    text = markdown_of(groups, said, to_error, problems)
     write_whole(folder / "comparison.md", text.encode())
     arrays = arrays_of(groups)
     RunFolder(folder).write_arrays(arrays)
-    page = Page(said, tables_of(groups, to_error), figures_of(folder, arrays), failures_of(groups))
+    page = Page(said, tables_of(groups, to_error), figures_of(folder, arrays), problems)
     write_whole(folder / "comparison.html", html_of(page, TEMPLATE, LEGEND).encode())
     return f"{text}\n{folder / 'comparison.html'}\n"
 
@@ -226,10 +226,10 @@ def csv_of(groups: list[Group]) -> str:
 
 
 def tables_of(groups: list[Group], to_error: float) -> list[tuple[str, Table]]:
-    """A table for each data set, with its name; the best mean test error comes first."""
+    """A table for each data set, with its name; contestants as their file has them."""
     tables = []
     for dataset in dict.fromkeys(group.dataset for group in groups):
-        own = sorted((g for g in groups if g.dataset == dataset), key=order_of)
+        own = [group for group in groups if group.dataset == dataset]
         swept = list(own[0].swept)
         known = {c.name for c in COLUMNS if any(g.spread(c.name).known for g in own)}
         shown = [c for c in COLUMNS if c.name in known | {"epochs_to_error"}]
@@ -248,12 +248,6 @@ def tables_of(groups: list[Group], to_error: float) -> list[tuple[str, Table]]:
         ]
         tables.append((dataset, Table([Column(title) for title in titles], rows)))
     return tables
-
-
-def order_of(group: Group) -> float:
-    """The mean test error; what has none comes last."""
-    mean = group.spread("test_error").mean
-    return mean if math.isfinite(mean) else math.inf
 
 
 def cell_of(group: Group, column: Measured) -> Cell:
@@ -289,27 +283,34 @@ def sentences(folder: Path, record: dict[str, Any]) -> list[str]:
     return said
 
 
-def failures_of(groups: list[Group]) -> list[tuple[Cell, str]]:
-    """Who has failed, and why."""
-    return [
-        (Cell(f"{name_of(group)} on {group.dataset}"), reason)
+def problems_of(groups: list[Group], record: dict[str, Any]) -> list[tuple[Cell, str]]:
+    """Who has failed, who takes no part, and why."""
+    found = [
+        (Cell(f"{name_of(group)} on {group.dataset}"), f"failed: {reason}")
         for group in groups
         for reason in dict.fromkeys(group.failures)
     ]
+    for one in record.get("left_out", ()):
+        values = f" at {one['values']}" * bool(one["values"])
+        who = f"{one['contestant']} on {one['dataset']}{values}"
+        found.append((Cell(who), f"left out: {one['reason']}"))
+    return found
 
 
 def name_of(group: Group) -> str:
     return ", ".join([group.contestant, *(f"{k} {v}" for k, v in group.swept.items())])
 
 
-def markdown_of(groups: list[Group], said: list[str], to_error: float) -> str:
-    """The tables, what was compared, and what has failed."""
+def markdown_of(
+    groups: list[Group], said: list[str], to_error: float, problems: list[tuple[Cell, str]]
+) -> str:
+    """The tables, what was compared, and what is not in them."""
     lines = [" ".join(said), ""]
     for dataset, table in tables_of(groups, to_error):
         lines += [f"**{dataset}**", "", *markdown_table(table), ""]
     lines += [LEGEND]
-    if failed := failures_of(groups):
-        lines += ["", "Failed:", "", *(f"- {who.text}: {why}" for who, why in failed)]
+    if problems:
+        lines += ["", "Not in the table:", "", *(f"- {who.text}: {why}" for who, why in problems)]
     return "\n".join(lines) + "\n"
 
 
@@ -346,7 +347,7 @@ class Page(NamedTuple):
     said: list[str]
     tables: list[tuple[str, Table]]
     figures: list[FigureGroup]
-    failed: list[tuple[Cell, str]]
+    problems: list[tuple[Cell, str]]
 
 
 def figures_of(folder: Path, arrays: dict[str, np.ndarray]) -> list[FigureGroup]:

@@ -21,6 +21,7 @@ from typing import Any
 from commandLine import Settings, parse, typed_options
 from datasets import Dataset, load_dataset
 from errors import RunError
+from options import option_name
 from readers.names import NAMES
 from report.comparison import COMPARISON, write_comparison
 from runFolder import RunFolder, createPath, write_whole
@@ -43,6 +44,7 @@ class Comparison(Group):
     def __init__(self, args: Settings) -> None:
         self.args = args
         self.entries: list[dict[str, str]] = []  # by data set and contestant, for the record
+        self.left_out: list[dict[str, str]] = []  # who does not take what is swept, and why
 
     def runs_of(self, args, words):
         if args.resume:
@@ -57,7 +59,9 @@ class Comparison(Group):
                 raise RunError(f"no contestant of {file} is for the data set {name}")
             data = self.load(name)
             for one in taking_part:
-                runs += self.runs_of_one(one, name, data)
+                runs += self.taken(self.runs_of_one(one, name, data))
+        if not runs:
+            raise RunError(self.left_out[0]["reason"])
         return runs, []
 
     def load(self, name: str) -> Dataset:
@@ -89,16 +93,25 @@ class Comparison(Group):
             for run in plan_runs(words, who + (self.args.sweep or []), seeds)
         ]
 
-    def settings_of(self, runs, more):
-        """Of the runs whose options are right: with --sweep some may not be, which then fail."""
-        found = []
-        for run in runs:
+    def taken(self, runs: list[Run]) -> list[Run]:
+        """The runs of a contestant without those whose options it refuses, noted in `left_out`.
+
+        With --sweep all contestants get the same values, which some of them do not read.
+        """
+        swept, refused = [option_name(option) for option, *_ in self.args.sweep or []], {}
+        for run in runs if swept else ():
             try:
-                found.append(refusing(parse, [*run.words, *more]))
+                refusing(parse, run.words)
             except RunError as error:
-                reason = error
-        if not found:
-            raise reason
+                refused.setdefault(str(error), []).append(run)
+        for reason, own in refused.items():
+            values = ", ".join(dict.fromkeys(" ".join(r.values[k] for k in swept) for r in own))
+            about = {k: own[0].values[k] for k in ("dataset", "contestant")} | {"reason": reason}
+            self.left_out.append(about | {"values": "" if len(own) == len(runs) else values})
+        return [run for run in runs if not any(run in own for own in refused.values())]
+
+    def settings_of(self, runs, more):
+        found = super().settings_of(runs, more)
         return [one.changed(no_figures=self.args.no_figures) for one in found]
 
     def new_folder(self, settings, runs, results_dir):
@@ -107,7 +120,7 @@ class Comparison(Group):
         RunFolder(folder).copy_plotting()
         write_plan(folder, runs)
         options = {name: plain(getattr(self.args, name)) for name in sorted(COMPARE.reads)}
-        record = {"options": options, "entries": self.entries}
+        record = {"options": options, "entries": self.entries, "left_out": self.left_out}
         write_whole(folder / COMPARISON, json.dumps(record, indent=1).encode())
         return folder
 

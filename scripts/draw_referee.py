@@ -3,8 +3,9 @@
     python scripts/draw_referee.py results/compare_digits/cpu-.../Runs-1
     python scripts/draw_referee.py                       # the tables again, from docs/referee/*.csv
 
-A data set has a file docs/referee/<name>.csv, a comparison its figures docs/referee/<names>_*.png.
-No number of the tables of docs/referee.md is typed by hand.
+A data set has a file docs/referee/<name>.csv, or <name>_<option>.csv if an option was swept, and a
+comparison its figures docs/referee/<names>_*.png. No number of the tables of docs/referee.md and
+docs/noise.md is typed by hand.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ sys.path.insert(0, str(ROOT))
 from drawing.reading import read_table  # noqa: E402
 from report.page import markdown_row  # noqa: E402
 
-PLACE, PAGE = ROOT / "docs" / "referee", ROOT / "docs" / "referee.md"
-FIGURES = ("comparison_cost", "comparison_curves", "comparison_swept")
+PLACE = ROOT / "docs" / "referee"
+PAGES = (ROOT / "docs" / "referee.md", ROOT / "docs" / "noise.md")
+FIGURES = ("cost", "curves", "swept")
 COLUMNS = (  # of comparison.csv, with their titles and decimals
     ("test_error", "test error (%)", 2),
     ("train_error", "training error (%)", 2),
@@ -43,33 +45,53 @@ def take(folder: Path) -> None:
     if not rows:
         sys.exit(f"draw_referee: error: {folder} holds no comparison.csv")
     PLACE.mkdir(exist_ok=True)
-    names = list(dict.fromkeys(row["dataset"] for row in rows))
+    names, options = list(dict.fromkeys(row["dataset"] for row in rows)), swept(rows[0])
     for name in names:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for row in rows if row["dataset"] == name)
-        (PLACE / f"{name}.csv").write_text(text.getvalue(), encoding="utf-8")
+        path = PLACE / f"{'_'.join([name, *options])}.csv"
+        path.write_text(text.getvalue(), encoding="utf-8")
     for figure in FIGURES:
-        if (folder / f"{figure}.png").exists():
-            short = figure.removeprefix("comparison_")
-            shutil.copy(folder / f"{figure}.png", PLACE / f"{'_'.join(names)}_{short}.png")
+        path = folder / f"comparison_{figure}.png"
+        if path.exists():
+            shutil.copy(path, PLACE / f"{'_'.join([*names, *(options or [figure])])}.png")
+
+
+def swept(row: dict[str, str]) -> list[str]:
+    """The options that were swept, of a line of comparison.csv."""
+    columns = list(row)
+    return columns[columns.index("rule") + 1 : columns.index("n")]
 
 
 def table(path: Path) -> str:
-    """The table of a data set, the best mean test error first; then who has failed, and why."""
+    """The table of a file, in its order; then who has failed, and why."""
     rows = [row for row in read_table(path) if row["test_error"]]
-    rows.sort(key=lambda row: float(row["test_error"]))
-    shown = [column for column in COLUMNS if any(row[column[0]] for row in rows)]
-    lines = [["contestant", "settings of", "n", *(title for _, title, _ in shown)]]
-    for row in rows:
-        cells = [cell(row, name, digits) for name, _, digits in shown]
-        lines.append([row["contestant"], row["source"], row["n"], *cells])
+    lines = errors_over(rows, *swept(rows[0])) if swept(rows[0]) else all_columns(rows)
     text = [markdown_row(lines[0]), "|" + "---|" * len(lines[0]), *map(markdown_row, lines[1:])]
     for row in read_table(path):
         if row["failed"]:
             text += ["", f"{row['contestant']} has failed: {row['failed']}."]
     return "\n".join(text) + "\n"
+
+
+def all_columns(rows: list[dict[str, str]]) -> list[list[str]]:
+    """A line for each contestant, a column for each measure that there is."""
+    shown = [column for column in COLUMNS if any(row[column[0]] for row in rows)]
+    lines = [["contestant", "settings of", "n", *(title for _, title, _ in shown)]]
+    for row in rows:
+        cells = [cell(row, name, digits) for name, _, digits in shown]
+        lines.append([row["contestant"], row["source"], row["n"], *cells])
+    return lines
+
+
+def errors_over(rows: list[dict[str, str]], option: str) -> list[list[str]]:
+    """Test errors: a line for each contestant, a column for each value of the option."""
+    found = {(row["contestant"], row[option]): cell(row, "test_error", 1) for row in rows}
+    names, values = (list(dict.fromkeys(x)) for x in zip(*found, strict=True))
+    lines = [["test error (%)", *(f"`--{option.replace('_', '-')} {value}`" for value in values)]]
+    return lines + [[name, *(found.get((name, v), "-") for v in values)] for name in names]
 
 
 def cell(row: dict[str, str], name: str, digits: int) -> str:
@@ -84,7 +106,7 @@ def cell(row: dict[str, str], name: str, digits: int) -> str:
 
 
 def redrawn(page: str) -> str:
-    """The page with the tables that docs/referee/*.csv stand for, each between its two marks."""
+    """A page with the tables that docs/referee/*.csv stand for, each between its two marks."""
 
     def put(found: re.Match) -> str:
         path = PLACE / f"{found[1]}.csv"
@@ -100,4 +122,5 @@ NOT_YET = "Not measured yet.\n"
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         take(Path(argument))
-    PAGE.write_text(redrawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(redrawn(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -157,7 +157,7 @@ def test_what_fails_is_listed_with_its_reason_and_stops_nothing(compared):
     row, reason = table_of(folder)["wide"], "--size_tab 10 8 64 3 must end in 64"
     assert row["n"] == "0" and reason in row["failed"]
     text = (folder / "comparison.md").read_text()
-    assert f"- wide on digits: {reason}" in text and "| wide |" not in text
+    assert f"- wide on digits: failed: {reason}" in text and "| wide |" not in text
 
 
 def test_the_epochs_to_an_error_are_counted_on_the_test_data(compared):
@@ -185,13 +185,34 @@ def test_equal_seeds_give_equal_numbers_whatever_the_jobs(compared, tmp_path):
     assert "4 runs in" in commands.call("--resume", other, "--jobs", 2)
 
 
-def test_a_comparison_may_sweep_an_option(tmp_path, monkeypatch):
-    monkeypatch.setattr(many, "launcher_of", here)
-    folder = compare(tmp_path, "--sweep", "beta", 0.1, 0.5, "--epochs", 1, "--trials", 1)
-    rows = read_rows(folder / "comparison.csv")
-    assert [row["beta"] for row in rows if row["contestant"] == "EP"] == ["0.1", "0.5"]
-    failed = {row["contestant"]: row["failed"] for row in rows if row["failed"]}
-    assert "--beta is not used by the feedforward network" in failed["BrainProp"]
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    """A comparison over a noise in the states, which not all contestants can have."""
+    text = CONTESTANTS + "linear,EP,,--discrete --size_tab {out} 8 {in} --nudge linear,\n"
+    words = ["--sweep", "state_noise", 0, 0.05, 0.2, "--epochs", 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many, "launcher_of", here)
+        return compare(tmp_path_factory.mktemp("noisy"), *words, text=text)
+
+
+def test_who_cannot_have_what_is_swept_is_left_out_with_a_sentence(noisy):
+    rows, values = read_rows(noisy / "comparison.csv"), {}
+    for row in rows:
+        values.setdefault(row["contestant"], []).append(row["state_noise"])
+    assert values.pop("linear") == ["0"] and "BP" not in values
+    assert set(values) == {"EP", "BPTT, energy", "skips", "BrainProp", "wide"}
+    assert all(own == ["0", "0.05", "0.2"] for own in values.values())
+    assert {row["contestant"] for row in rows if row["failed"]} == {"wide"}
+    text = (noisy / "comparison.md").read_text()
+    assert "- BP on digits: left out: --state-noise is not used by" in text
+    assert "- linear on digits at 0.05: left out: --state-noise 0.05: --nudge linear is" in text
+    assert "linear on digits at 0.2: left out" in (noisy / "comparison.html").read_text()
+
+
+def test_all_may_refuse_what_is_swept(place, capfd):
+    (place / "c.csv").write_text("name,rule,options\nBP,BP,--discrete --training-method BP\n")
+    line = "--action compare --contestants c.csv --sweep state_noise 0 0.1"
+    refuses(line, "--state-noise is not used by", capfd)
 
 
 WRONG = {
@@ -259,10 +280,29 @@ def test_the_figures_show_every_contestant_and_the_page_has_them(compared, saved
     assert "wide on digits" in page and "--size_tab 10 8 64 3 must end in 64" in page
 
 
-def test_the_page_of_the_docs_says_what_its_files_say():
+@pytest.mark.figures
+def test_noise_is_drawn_for_every_contestant_with_its_spread(noisy, saved):
+    plotFunctions.plot_folder(noisy)
+    assert set(saved) == {"comparison_swept"}
+    axes = saved["comparison_swept"].axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["1  EP", "2  BPTT, energy", "3  skips", "4  BrainProp", "5  linear"]
+    rows = read_rows(noisy / "comparison.csv")
+    for name, bars in zip(names, axes.containers, strict=True):
+        own = [row for row in rows if row["contestant"] == name[3:]]
+        line, _, (spread,) = bars.lines
+        assert line.get_ydata() == pytest.approx([float(r["test_error"]) for r in own], rel=1e-4)
+        drawn = [(high - low) / 2 for (_, low), (_, high) in spread.get_segments()]
+        assert drawn == pytest.approx([float(row["test_error_sd"]) for row in own], rel=1e-2)
+    colours = [bars.lines[0].get_color() for bars in axes.containers]
+    assert colours[0] == colours[2] == colours[4] and len(set(colours)) == 3  # one for each rule
+
+
+def test_the_pages_of_the_docs_say_what_their_files_say():
     draw_referee = importlib.import_module("scripts.draw_referee")
-    page = draw_referee.PAGE.read_text(encoding="utf-8")
-    assert draw_referee.redrawn(page) == page and page.count("<!-- end -->") == 3
+    for page in draw_referee.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert draw_referee.redrawn(text) == text and "<!-- end -->" in text
 
 
 def test_the_referees_own_file_is_right():
