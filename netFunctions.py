@@ -698,7 +698,9 @@ class Epoch(NamedTuple):
         n_batches = self.data.train.n_batches(self.schedule.batch_size)
         schedule = self.schedule.at(self.schedule.epoch, k, n_batches)
         particles = self.particles[0]
-        torch.manual_seed(draw)
+        torch.default_generator.manual_seed(draw)  # torch.manual_seed takes ms without a GPU
+        if x.is_cuda:
+            torch.cuda.manual_seed(draw)
         if schedule.augment:
             x = crop_and_flip(x, self.net.team)
         if schedule.random_sign and draw % 2:
