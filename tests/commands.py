@@ -51,10 +51,15 @@ def program(words: list, output: str = os.devnull) -> None:
     """The program in the process that `start` has made; what it says goes into a file."""
     from main import main
 
-    for stream in (1, 2):
-        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    speak_into(output)
     sys.modules.pop("sklearn.datasets", None)  # which it imports if it needs it
     sys.exit(main([str(word) for word in words]))
+
+
+def speak_into(output: str) -> None:
+    """Let this process append all that it says to a file."""
+    for stream in (1, 2):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
 
 
 def call(*words) -> str:

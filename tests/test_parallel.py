@@ -1,21 +1,25 @@
-"""Several processes teach what one process teaches; started by torchrun, on this machine."""
+"""Several processes teach what one process teaches, on this machine.
+
+A start of torchrun imports torch twice and more. One test needs it; the others start processes in
+the surroundings that it would give them.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from commands import ROOT, call
+from commands import ROOT, call, speak_into, start
 
+import parallel
 from main import main
 from parallel import ALONE, Team
 
@@ -24,7 +28,7 @@ pytestmark = [
     pytest.mark.xdist_group(__name__),
 ]
 
-COMMON = "--dtype float64 --quiet --threads 1 --seed 3"
+COMMON = "--dtype float64 --quiet --threads 1 --seed 3 --no-figures"
 WRONG = "--dataset digits --batch-size 1"  # for two
 DIGITS = "--dataset digits --train-samples 230"  # the last batch is smaller
 CASES = {  # odd batch sizes, so that the shares are unequal
@@ -52,9 +56,42 @@ LONG = "--dataset digits --size_tab 10 64 64 --T 60 --Kmax 10 --persistent --epo
 LONG += " --dtype float64 --quiet --threads 1"
 
 
-def torchrun(n: int, program: Path, *words: object) -> list[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(n)]
-    return [*command, "--standalone", str(program), *map(str, words)]
+def member(rank: int, port: int, lines: list[str], output: str) -> None:
+    """A process of a job of two, which does commands one after the other until one fails."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+    }
+    speak_into(output)
+    take_leave, parallel.part = parallel.part, lambda: None  # the next command needs the other
+    for line in lines:
+        status = main(shlex.split(line))
+        if status:
+            sys.exit(status)
+    take_leave()
+
+
+class Job:
+    """Two processes that meet in this one, as those of torchrun meet in its own."""
+
+    def __init__(self, lines: list[str], output: Path) -> None:
+        self.store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        self.output = output
+        self.members: list[BaseProcess] = [
+            start(member, rank, self.store.port, lines, str(output)) for rank in range(2)
+        ]
+
+    def end(self) -> tuple[list[int | None], str]:
+        """The exit statuses, and what both have said."""
+        for process in self.members:
+            process.join()
+        return [process.exitcode for process in self.members], self.output.read_text()
 
 
 def several_runs(place: Path) -> list[str]:
@@ -91,14 +128,13 @@ def largest_difference(a, b, but: tuple[str, ...] = ("seconds",)) -> float:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """One folder of results by one process, one by two of them; and what these said at last."""
-    place, program = tmp_path_factory.mktemp("teams"), Path(__file__).with_name("teamRuns.py")
+    place = tmp_path_factory.mktemp("teams")
     for line in several_runs(place / "one"):
         call(*shlex.split(line))
     lines = [*several_runs(place / "two"), f"{WRONG} --results-dir '{place / 'wrong'}'"]
-    command = torchrun(2, program, json.dumps(lines))
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (place / "two" / list(CASES)[-1]).exists(), done.stderr
-    return place, done
+    statuses, said = Job(lines, place / "said.txt").end()
+    assert (place / "two" / list(CASES)[-1]).exists(), said
+    return place, statuses, said
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -117,43 +153,64 @@ def undisturbed(tmp_path_factory):
     return checkpoint_in(place)
 
 
-@pytest.mark.parametrize("whom", ["worker", "job"])
-def test_a_job_that_was_ended_goes_on(tmp_path, undisturbed, whom):
-    command = torchrun(2, ROOT / "main.py", *LONG.split(), "--results-dir", tmp_path)
-    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not list(tmp_path.glob("*/*/*/checkpoint.pt")):
-        assert job.poll() is None
+def wait_for_a_checkpoint(place: Path, under_way: Callable[[], bool]) -> None:
+    while not list(place.glob("*/*/*/checkpoint.pt")):
+        assert under_way()
         time.sleep(0.05)
-    if whom == "worker":
-        os.kill(last_child(job.pid), signal.SIGKILL)
-    else:
-        job.terminate()
-    said, message = job.communicate(timeout=120)
-    assert job.returncode != 0
+
+
+def killed_worker(place: Path) -> tuple[int | None, str]:
+    """The status and the words of a job of which one process is killed."""
+    job = Job([f"{LONG} --results-dir '{place}'"], place / "said.txt")
+    wait_for_a_checkpoint(place, job.members[0].is_alive)
+    job.members[1].kill()
+    (status, _), said = job.end()
+    return status, said
+
+
+def torchrun(words: list[str], output: str) -> None:
+    """torchrun itself, in a process that has imported it."""
+    from torch.distributed.run import main
+
+    speak_into(output)
+    main(words)
+
+
+def ended_job(place: Path) -> tuple[int | None, str]:
+    """The same of one that torchrun has started, and that is ended with it."""
+    words = ["--nproc-per-node", "2", "--standalone", str(ROOT / "main.py"), *LONG.split()]
+    job = start(torchrun, [*words, "--results-dir", str(place)], str(place / "said.txt"))
+    wait_for_a_checkpoint(place, job.is_alive)
+    job.terminate()
+    job.join()
+    return job.exitcode, (place / "said.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "end, reason",
+    [
+        (killed_worker, "another process of this job has ended"),
+        (ended_job, "stopped after epoch"),
+    ],
+)
+def test_a_job_that_was_ended_goes_on(tmp_path, undisturbed, end, reason):
+    status, said = end(tmp_path)
+    assert status != 0
     assert said.count("results in") == 1  # one process speaks
-    reason = "another process of this job has ended" if whom == "worker" else "stopped after epoch"
     (folder,) = tmp_path.glob("*/*/*")
-    assert reason in message
-    assert f"torchrun --nproc-per-node 2 main.py --resume {folder}" in message
+    assert reason in said
+    assert f"torchrun --nproc-per-node 2 main.py --resume {folder}" in said
     call("--resume", folder, "--quiet", "--threads", 1)  # one process finishes it
     finished = checkpoint_in(tmp_path)
     for part in ("weights", "particles", "progress"):
         assert largest_difference(finished[part], undisturbed[part]) < 1e-6, part
 
 
-def last_child(pid: int) -> int:
-    """The child process that was started last; Linux tells by /proc."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    if not path.exists():
-        pytest.skip("no /proc to find a process of the job in")
-    return int(path.read_text().split()[-1])
-
-
 def test_a_mistake_is_told_once(results):
-    done = results[1]
-    assert done.returncode != 0
-    assert done.stderr.count("main.py: error") == 1
-    assert "--batch-size 1: a batch of 1 samples cannot be shared by 2 processes" in done.stderr
+    _, statuses, said = results
+    assert all(statuses)
+    assert said.count("main.py: error") == 1
+    assert "--batch-size 1: a batch of 1 samples cannot be shared by 2 processes" in said
 
 
 @pytest.mark.parametrize("words", ["--action receipe", "--trials 2"])
