@@ -1,11 +1,11 @@
 """Many runs under SIGKILL, SIGTERM and Ctrl-C, and many programs at once: nothing is lost."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -47,11 +47,16 @@ def go_on(results):
     return ["--resume", plans[-1].parent] if plans else []
 
 
-def wait_until(true, running=None, seconds=90):
+def forking_program(words):
+    """`program` with runs that are forked from itself, as the server of theirs is seconds away."""
+    launch.process_context = functools.partial(multiprocessing.get_context, "fork")
+    program(words)
+
+
+def wait_until(true, seconds=90):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"
-        assert running is None or running.poll() is None, running.communicate()
         time.sleep(0.02)
 
 
@@ -139,33 +144,47 @@ def test_killed_with_two_jobs_it_leaves_no_process_and_goes_on(undisturbed, tmp_
     same_to_the_bit(group_in(tmp_path), undisturbed)
 
 
+def typed_program(words, said, error):
+    """The program as it is started in a terminal, the leader of its group."""
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which its parent may have blocked
+    sys.stdout.reconfigure(line_buffering=True)
+    for stream, path in enumerate((said, error), 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+    sys.exit(main([str(word) for word in words]))
+
+
+class Typed:
+    """Two runs at a time, and the files that hold what the program says."""
+
+    def __init__(self, place):
+        self.said, self.error = place / "said.txt", place / "error.txt"
+        words = [*LONGER, "--jobs", 2, "--results-dir", place]
+        self.process = start(typed_program, words, str(self.said), str(self.error))
+
+    def wait_until(self, true):
+        wait_until(lambda: true() or not self.process.is_alive())
+        assert self.process.is_alive(), self.error.read_text()
+
+    def interrupt(self):
+        """Press Ctrl-C; return what the program then says."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.join(60)
+        assert self.process.exitcode == 130
+        return self.error.read_text()
+
+
 @pytest.fixture
 def typed(tmp_path):
-    """The program as it is started in a terminal, two runs at a time, the leader of its group."""
-    command = [sys.executable, "-u", commands.ROOT / "main.py", *LONGER, "--jobs", 2]
-    running = subprocess.Popen(
-        [*map(str, command), "--results-dir", tmp_path],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    running = Typed(tmp_path)
     yield running
-    running.kill()
-    running.wait()
-
-
-def interrupted(running):
-    """Press Ctrl-C; return what the program then says."""
-    os.killpg(running.pid, signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    return err
+    running.process.kill()
+    running.process.join()
 
 
 def test_ctrl_c_saves_the_runs_under_way_and_says_how_to_go_on(undisturbed, typed, tmp_path):
-    wait_until(lambda: under_way(tmp_path), typed)
-    err = interrupted(typed)
+    typed.wait_until(lambda: under_way(tmp_path))
+    err = typed.interrupt()
     folder = group_in(tmp_path)
     assert err == f"stopped; go on with: python main.py --resume {folder} --jobs 2\n"
     saved = [path.parent / launch.LOG for path in under_way(tmp_path)]
@@ -176,11 +195,11 @@ def test_ctrl_c_saves_the_runs_under_way_and_says_how_to_go_on(undisturbed, type
 
 
 def test_ctrl_c_before_the_first_process_is_ready_is_the_same(typed, tmp_path):
-    assert any("thread(s) each" in line for line in typed.stdout)  # they are being started
-    time.sleep(0.3)
+    typed.wait_until(lambda: typed.said.exists() and "thread(s) each" in typed.said.read_text())
+    time.sleep(0.3)  # they are being started
     folder = group_in(tmp_path)
     again = f"stopped; go on with: python main.py --resume {folder} --jobs 2\n"
-    assert interrupted(typed) == again
+    assert typed.interrupt() == again
 
 
 def test_a_second_ctrl_c_says_how_to_go_on_too(tmp_path, monkeypatch, capsys):
@@ -190,13 +209,14 @@ def test_a_second_ctrl_c_says_how_to_go_on_too(tmp_path, monkeypatch, capsys):
         raise AssertionError("nothing has interrupted this")
 
     monkeypatch.setattr(many, "enter_results", pressed)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background lack
     assert main([*map(str, LONGER), "--jobs", "2", "--results-dir", str(tmp_path)]) == 130
     again = f"python main.py --resume {group_in(tmp_path)} --jobs 2"
     assert capsys.readouterr().err == f"stopped at once; go on with: {again}\n"
 
 
 def test_sigterm_with_one_job_is_the_same(undisturbed, tmp_path):
-    process = start(program, [*LONGER, "--results-dir", tmp_path])
+    process = start(forking_program, [*LONGER, "--results-dir", tmp_path])
     wait_until(lambda: under_way(tmp_path))
     process.terminate()
     process.join()
@@ -285,7 +305,7 @@ def test_twenty_programs_at_once_take_twenty_folders(tmp_path):
 def test_programs_started_at_once_keep_their_runs_apart(tmp_path):
     words = ["--dataset", "xor", "--size_tab", 1, 8, 2, "--T", 5, "--Kmax", 2, "--trials", 2]
     words += ["--no-figures", "--results-dir", tmp_path]
-    processes = [start(program, [*words, "--seed", 10 * k]) for k in range(2)]
+    processes = [start(forking_program, [*words, "--seed", 10 * k]) for k in range(2)]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 2
