@@ -146,7 +146,7 @@ def test_a_sample_of_curves_is_seeded_and_taken_from_the_whole():
     assert np.array_equal(few["rmse_T"], every["rmse_T"])
 
 
-def differences(net, betas, T=3000, K=900, data=None):
+def differences(net, betas, T=1200, K=400, data=None):
     """For each beta the largest over the weights of |DT - NT| / |NT| at the end of both."""
     if data is None:
         torch.manual_seed(0)

@@ -112,7 +112,7 @@ def test_sweeps_end_where_many_steps_end(name):
     net = built(name)
     x, y = samples(name)
     drive = net.drive(x)
-    T = 400 if name.startswith("conv") else 3000
+    T = 200 if name.startswith("conv") else 1500
     by_steps = net(drive, net.initHidden(drive), T)
     free = relax(net, drive, net.initHidden(drive), FINE)
     assert free.sweeps.max() < FINE.limit and free.residual.max() <= 1e-12
@@ -227,7 +227,7 @@ def test_the_update_meets_the_gradient_as_beta_shrinks(name):
     else:
         net = built(name)
     x, y = samples(name)
-    _, gradients = bptt_gradients(net, x, y, 900, 300)
+    _, gradients = bptt_gradients(net, x, y, 500, 200)
     gradient = -torch.cat([g.flatten() for pair in gradients for g in pair])
     for beta, bound in ((1e-4, 1e-3), (-1e-4, 1e-3), (1e-6, 1e-5)):
         with torch.no_grad():
@@ -240,7 +240,7 @@ def test_the_update_meets_the_gradient_as_beta_shrinks(name):
 def test_the_update_is_that_of_steps_to_rest(name):
     net = built(name)
     x, y = samples(name)
-    beta, T = 0.2, 400 if name.startswith("conv") else 3000
+    beta, T = 0.2, 200 if name.startswith("conv") else 1500
 
     def phases(drive, beta):
         free = net(drive, net.initHidden(drive), T)
@@ -402,7 +402,7 @@ LAYERED = [name for name in NETS if not name.startswith("asymmetric")]
 @pytest.mark.parametrize("name", LAYERED)
 def test_the_rules_learn_from_what_the_solver_finds(name):
     untaught = [p.detach() for pair in built(name).synapses for p in pair]
-    T = 200 if name.startswith("conv") else 2000
+    T = 200 if name.startswith("conv") else 800
     for rule in (EP, BPTT):
         _, by_steps = taught(name, rule, T=T)
         _, by_sweeps = taught(name, rule, nudged="step", **RELAX)
