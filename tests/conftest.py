@@ -1,8 +1,6 @@
 """One thread a test, no figures where nobody looks at them, and nothing twice that is the same."""
 
-import contextlib
 import copy
-import functools
 import os
 from unittest import mock
 
@@ -12,7 +10,6 @@ os.environ["COLUMNS"] = "100"  # of help and tables, whatever terminal the tests
 import commands  # noqa: E402
 import pytest  # noqa: E402
 import sklearn.datasets  # noqa: E402
-import torch  # noqa: E402
 
 import plotFunctions  # noqa: E402
 import runFolder  # noqa: E402
@@ -31,21 +28,13 @@ def undrawn():
 
 @pytest.fixture(autouse=True, scope="session")
 def once():
-    """A third of a short run in this process, done once or not at all.
-
-    The digits are read from a text file, git is asked for the commit, and where there is no GPU
-    torch notes the stack, in words, for the seed that one would get at every batch.
-    """
+    """In this process the digits are read from their text file, and git is asked, once."""
     digits = sklearn.datasets.load_digits()
-    with contextlib.ExitStack() as patches:
-
-        def patch(name, value):
-            patches.enter_context(mock.patch(name, value))
-
-        patch("sklearn.datasets.load_digits", lambda: copy.deepcopy(digits))
-        patch("runFolder.source_commit", functools.cache(runFolder.source_commit))
-        if not torch.accelerator.is_available():
-            patch("torch.manual_seed", torch.default_generator.manual_seed)
+    commit = runFolder.source_commit()
+    with (
+        mock.patch("sklearn.datasets.load_digits", lambda: copy.deepcopy(digits)),
+        mock.patch("runFolder.source_commit", lambda: commit),
+    ):
         yield
 
 
