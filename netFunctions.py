@@ -698,7 +698,7 @@ class Epoch(NamedTuple):
         n_batches = self.data.train.n_batches(self.schedule.batch_size)
         schedule = self.schedule.at(self.schedule.epoch, k, n_batches)
         particles = self.particles[0]
-        torch.default_generator.manual_seed(draw)  # torch.manual_seed takes ms without a GPU
+        torch.default_generator.manual_seed(draw)  # torch.manual_seed asks all devices, in 1 ms
         if x.is_cuda:
             torch.cuda.manual_seed(draw)
         if schedule.augment:

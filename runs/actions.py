@@ -114,7 +114,7 @@ COMPARE = Action(
         | FOLDER
     ),
     of_systems=False,
-    defaults={"trials": 3, "epochs": 6, "cosine_samples": 20},
+    defaults={"trials": 3, "epochs": 5, "cosine_samples": 10},
 )
 LIST = Action(
     "list",
