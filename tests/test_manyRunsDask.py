@@ -170,7 +170,7 @@ def test_a_lost_scheduler_is_a_sentence_and_the_runs_go_on_here(
 ):
     from main import main
 
-    own_cluster.start_worker()
+    own_cluster.start_worker("--nthreads", 1, "--no-nanny")
     own_cluster.wait_for_workers(1)
     results = tmp_path / "results"
     line = [*map(str, RUNS), own_cluster.address, "--results-dir", str(results)]
@@ -219,7 +219,7 @@ def test_workers_of_several_threads_and_none_at_all_are_sentences(
     line += f" --results-dir {tmp_path / 'results'}"
     assert "has no workers: start some by `dask worker tcp://" in fails(line, capfd)
     monkeypatch.undo()
-    own_cluster.start_worker("--nthreads", 2)
+    own_cluster.start_worker("--nthreads", 2, "--no-nanny")
     own_cluster.wait_for_workers(1)
     assert "has workers of several threads" in fails(line, capfd)
     assert not (tmp_path / "results").exists()
