@@ -381,7 +381,7 @@ NOT_IN_OLD = {"best", "optimizers", "progress.best", "progress.over", "progress.
 
 
 def patterns() -> dict[str, Any]:
-    """By key what a checkpoint holds; its progress has the keys of netFunctions.Progress."""
+    """By key what a checkpoint holds; its progress has the keys of teaching.progress.Progress."""
     from torch import Tensor
 
     number = (int, float)

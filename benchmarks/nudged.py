@@ -20,7 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import relaxing  # noqa: E402
 
 from datasets import load_dataset  # noqa: E402
-from netFunctions import Epoch, Particles, Progress, StopRequest  # noqa: E402
+from netFunctions import Particles  # noqa: E402
+from process import StopRequest  # noqa: E402
+from teaching.epoch import Epoch  # noqa: E402
+from teaching.progress import Progress  # noqa: E402
 
 
 def plans_of(row, net, options):

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-import netFunctions
 from commandLine import parse
 from main import main
+from netFunctions import train
 from runFolder import write_rows
 from runs import one
 from systems import PRESETS
@@ -50,7 +50,7 @@ def measure(name: str, words: list[str]) -> tuple[int, float]:
 
     def timed(nets, data, schedule, *rest):
         started = time.process_time()
-        rows = netFunctions.train(nets, data, schedule, *rest)
+        rows = train(nets, data, schedule, *rest)
         spent.append((schedule.epochs, time.process_time() - started))
         return rows
 

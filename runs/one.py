@@ -46,7 +46,6 @@ from gradientMatching import (
     tight_search,
 )
 from netClasses import EquilibriumNetwork
-from netFunctions import Particles, are_states, cautions_of, epoch_order, evaluate, number, train
 from networks.audit import audit
 from networks.base import Schedule, most_sweeps
 from networks.noise import Noise
@@ -67,6 +66,11 @@ from runs.listing import run_list
 from runs.log import keep_in
 from solvers import Search
 from systems.base import PHASES, System
+from teaching.checks import cautions_of
+from teaching.epoch import epoch_order
+from teaching.evaluation import Particles, are_states, evaluate
+from teaching.train import train
+from teaching.words import number
 
 STEP_OF_TEST = 2e9  # most multiplications, in one direction: half a second of one core
 STEP_ON_GPU = 100 * STEP_OF_TEST

@@ -11,7 +11,6 @@ import pytest
 import torch
 from commands import refuses
 
-import netFunctions
 import plotFunctions
 from errors import RunError
 from readers.names import NAMES
@@ -21,6 +20,7 @@ from runs import many
 from runs.launch import Launcher, run_one
 from runs.many import read_rows
 from systems.referee import FILE, read_contestants
+from teaching.epoch import Epoch
 
 pytestmark = pytest.mark.xdist_group(__name__)
 
@@ -73,7 +73,7 @@ def compare(place, *words, text=CONTESTANTS):
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """A comparison, and what each run has seen: (epoch, samples) by its words."""
-    seen, teach = {}, netFunctions.Epoch.teach
+    seen, teach = {}, Epoch.teach
 
     def noting(self, k, x, target, draw):
         key = self.method, self.schedule.seed, id(self.net)
@@ -84,7 +84,7 @@ def compared(tmp_path_factory):
     kept = []  # so that no number stands for two networks
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(many, "launcher_of", here)
-        patch.setattr(netFunctions.Epoch, "teach", noting)
+        patch.setattr(Epoch, "teach", noting)
         folder = compare(tmp_path_factory.mktemp("compared"))
     return folder, seen
 

@@ -18,10 +18,12 @@ from commandLine import parse
 from datasets import load_dataset
 from errors import RunError
 from netClasses import EPcont
-from netFunctions import Progress, Schedule, Training
+from netFunctions import Schedule
 from report.reader import read_results
 from runFolder import RunFolder, read_checkpoint, sole_process
 from runs.many import training_of
+from teaching.progress import Progress
+from teaching.state import Training
 
 pytestmark = pytest.mark.xdist_group(__name__)
 

@@ -21,7 +21,6 @@ import pytest
 import torch
 
 from errors import RunError
-from netFunctions import Progress
 from runFolder import (
     RunFolder,
     createPath,
@@ -30,6 +29,7 @@ from runFolder import (
     sole_process,
     write_whole,
 )
+from teaching.progress import Progress
 
 pytestmark = pytest.mark.xdist_group(__name__)
 

@@ -1,0 +1,1 @@
+"""A network is taught, epoch by epoch, and tested; netFunctions.py names what others call."""
