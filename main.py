@@ -64,7 +64,8 @@ def do(args: Settings, argv: list[str]) -> int:
     from parallel import part  # these load torch, which --help and a mistake do without
     from runs.compare import group_of
     from runs.many import print_commands, run_many
-    from runs.one import ACTIONS, prepare
+    from runs.one import ACTIONS
+    from runs.setup import prepare
 
     try:
         prepare(args)

@@ -30,7 +30,6 @@ from commandLine import parse
 from main import main
 from netFunctions import train
 from runFolder import write_rows
-from runs import one
 from systems import PRESETS
 from systems.listing import TIMES, times
 
@@ -56,7 +55,7 @@ def measure(name: str, words: list[str]) -> tuple[int, float]:
 
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
         words = ["--preset", name, *words, "--results-dir", place, "--threads", "1", "--quiet"]
-        with mock.patch.object(one, "train", timed), mock.patch.object(one, "draw_figures"):
+        with mock.patch("runs.train.train", timed), mock.patch("runs.train.draw_figures"):
             if main(words):
                 raise SystemExit(f"{name} cannot be run")
     return spent[0]

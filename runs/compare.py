@@ -27,7 +27,8 @@ from report.comparison import COMPARISON, write_comparison
 from runFolder import RunFolder, createPath, write_whole
 from runs.actions import COMPARE
 from runs.many import Group, Run, plan_runs, split_words, write_plan
-from runs.one import device_name, device_of
+from runs.place import device_name
+from runs.setup import device_of
 from systems.referee import FILE, Contestant, read_contestants
 
 WHOLE = {"validation": "test", "patience": 0}  # of systems that own these: they learn from all

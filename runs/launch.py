@@ -32,7 +32,8 @@ from errors import RunError, Stopped, UserError
 from process import StopRequest
 from runFolder import PROJECT_DIR, lock, write_whole
 from runs.log import DONE, FAILED, LOG, RUNNING, STATUS, STOPPED, status_of
-from runs.one import ACTIONS, prepare
+from runs.one import ACTIONS
+from runs.setup import prepare
 
 ANSWERS_WITHIN = 3.0  # seconds, of a scheduler
 WORKERS_WITHIN = 10.0  # seconds, until a cluster has a worker

@@ -41,7 +41,8 @@ from runs.launch import (
     words_of_one,
 )
 from runs.log import DONE, FAILED, STATUS, keep_in, status_of
-from runs.one import device_name, draw_figures, folder_of, load_data, shows_progress
+from runs.place import device_name, draw_figures, folder_of, shows_progress
+from runs.setup import load_data
 
 WHERE = {"--jobs", "--backend", "--scheduler"}
 ASK_FOR_MANY = WHERE | {"--sweep", "--trials", "--seed", "--dry-run", "--resume"}

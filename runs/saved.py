@@ -19,8 +19,9 @@ from datasets import Dataset
 from drawing.reading import read_table
 from errors import RunError
 from runFolder import RECORD, RunFolder, read_options
+from runs.evaluate import loaded_networks
 from runs.exported import SUFFIX, read_network_options
-from runs.one import load_data, loaded_networks, schedule_of
+from runs.setup import load_data, schedule_of
 
 
 class SavedRun(NamedTuple):

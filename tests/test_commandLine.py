@@ -15,7 +15,7 @@ from PIL import Image
 import commandLine
 from errors import Stopped
 from runFolder import FORMAT
-from runs.one import run_training
+from runs.train import run_training
 from systems import PRESETS
 from systems.listing import times
 
@@ -365,7 +365,7 @@ def test_a_loss_that_is_not_finite_names_what_was_typed(place, capfd):
 
 
 def test_memory_that_ends_while_training_is_a_sentence(place, capfd, monkeypatch):
-    monkeypatch.setattr("runs.one.train", lambda *_: torch.empty(2**50))
+    monkeypatch.setattr("runs.train.train", lambda *_: torch.empty(2**50))
     message = commands.fails(f"{DIGITS} --size_tab 10 8 64", capfd)
     assert "there is not enough memory for this: a smaller network, --batch-size" in message
 
@@ -415,7 +415,7 @@ def test_a_second_signal_prints_the_command_that_goes_on(place, capsys, monkeypa
     def train(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runs.one.train", train)
+    monkeypatch.setattr("runs.train.train", train)
     with pytest.raises(Stopped, match="stopped at once; go on with: python main.py --resume"):
         args = commandLine.parse([*commands.SMALL, "--no-figures"])
         run_training(args, list(commands.SMALL))

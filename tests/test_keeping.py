@@ -82,14 +82,14 @@ def test_a_name_is_a_line(line, capfd):
 
 def test_the_output_is_kept_warnings_and_errors_included_and_bars_not(folder, capfd):
     (folder / "log.txt").unlink()
-    with commands.drawing(), mock.patch("runs.one.shows_progress", lambda args: True):
+    with commands.drawing(), mock.patch("runs.train.shows_progress", lambda args: True):
         commands.call("--resume", folder, "--epochs", 2)
     printed = capfd.readouterr()
     assert "\r" in printed.err and "epoch 2/2 EP" in printed.err  # the bar, drawn over itself
     log = (folder / "log.txt").read_text()
     first, rest = log.split("\n", 1)
     assert first.endswith(f"python main.py --resume {folder} --epochs 2") and rest == printed.out
-    with mock.patch("runs.one.train", side_effect=RunError("no more")) as train:
+    with mock.patch("runs.train.train", side_effect=RunError("no more")) as train:
         commands.fails(f"--resume {folder} --epochs 3", capfd)
         train.side_effect = ZeroDivisionError
         with pytest.raises(ZeroDivisionError):

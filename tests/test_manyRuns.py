@@ -17,7 +17,7 @@ from errors import RunError
 from runFolder import lock, read_checkpoint
 from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, spread_of, tables
-from runs.one import load_data
+from runs.setup import load_data
 
 pytestmark = pytest.mark.xdist_group(__name__)
 

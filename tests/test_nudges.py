@@ -339,7 +339,7 @@ SAID |= {"--training-method contrastive": "contrastive"}
 @pytest.mark.parametrize("words", SAID)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_network_has_other_second_phases(kind, words, tmp_path, monkeypatch):
-    monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
+    monkeypatch.setattr("runs.train.draw_figures", lambda path: None)
     line = f"{DIGITS} {KINDS[kind]} {words} --quiet --Kmax 4 --solver relax"
     assert SAID[words] in commands.call(*line.split(), "--results-dir", tmp_path)
 
@@ -347,7 +347,7 @@ def test_every_network_has_other_second_phases(kind, words, tmp_path, monkeypatc
 @pytest.mark.parametrize("words", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_network_learns_so_and_says_how(kind, words, tmp_path, monkeypatch):
-    monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
+    monkeypatch.setattr("runs.train.draw_figures", lambda path: None)
     line = f"{DIGITS} {KINDS[kind]} {words} --quiet --results-dir {tmp_path}"
     printed = commands.call(*line.split())
     assert ("linear response" if "linear" in words else "each sign of beta") in printed
@@ -359,7 +359,7 @@ def test_every_network_learns_so_and_says_how(kind, words, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("words", WAYS)
 def test_a_stopped_run_goes_on_bit_for_bit(words, tmp_path, monkeypatch):
-    monkeypatch.setattr("runs.one.draw_figures", lambda path: None)
+    monkeypatch.setattr("runs.train.draw_figures", lambda path: None)
     weights = []
     for place, epochs in (("whole", ["--epochs", 2]), ("parts", ["--epochs", 1])):
         line = f"{DIGITS} {KINDS['P']} {words} --persistent --quiet"

@@ -223,7 +223,7 @@ def test_torchrun_is_for_training(monkeypatch, capsys, words):
 
 @pytest.mark.parametrize("words", ["--T 30 --tol 0.1", "--training-method DEEP --stop 0.1"])
 def test_a_phase_ends_alike_for_all(monkeypatch, capsys, words):
-    monkeypatch.setattr("runs.one.form_team", lambda device: Team(0, 2))
+    monkeypatch.setattr("runs.train.form_team", lambda device: Team(0, 2))
     assert main(["--dataset", "digits", *words.split()]) == 2
     assert "--tol and --stop end a phase by the states of the whole" in capsys.readouterr().err
 

@@ -511,7 +511,7 @@ def test_no_persistent_is_recorded_as_such(tmp_path):
 
 
 def test_a_lack_of_memory_is_said_before_the_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("runs.one.free_memory", lambda device: 30_000)
+    monkeypatch.setattr("runs.setup.free_memory", lambda device: 30_000)
     commands.call(*SMALL, "--results-dir", tmp_path)
     assert "the persistent states take 0.00 GiB" in capsys.readouterr().err
 

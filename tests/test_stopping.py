@@ -14,7 +14,7 @@ from netFunctions import evaluate
 from process import NEVER, StopRequest
 from runFolder import read_checkpoint
 from runs import one
-from runs.one import STEP_OF_TEST, build_network, load_data, schedule_of
+from runs.setup import STEP_OF_TEST, build_network, load_data, schedule_of
 
 LINES = {
     "both rules": "--dataset digits --size_tab 10 8 64 --T 6 --Kmax 3 --train-samples 100 "
