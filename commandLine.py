@@ -21,9 +21,10 @@ from errors import RunError, UserError
 from manual.spelling import hint
 from options import ENDLESS, SHARED, Flag, Parser, option_name
 from options import build_parser as parser_of
-from runFolder import PLAN, RECORD, read_options
+from records.exported import read_network_options
+from records.names import PLAN, RECORD
+from records.record import read_options
 from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
-from runs.exported import read_network_options
 from systems import PRESETS, SYSTEMS, system_of
 from systems.base import System
 from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS

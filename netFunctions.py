@@ -9,7 +9,8 @@ Everything here is written against the base class of netClasses.py and works for
 
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
 from networks.base import Schedule
-from runFolder import createHyperparameterfile, createPath
+from records.record import createHyperparameterfile
+from runFolder import createPath
 from teaching.evaluation import Particles, evaluate
 from teaching.train import train
 

@@ -5,8 +5,8 @@
     python plotFunctions.py PARENT          # all trainings below a folder in one figure
     python plotFunctions.py RUN RUN ...     # chosen trainings in one; in which options they differ
 
-`plot_*` reads numbers from a folder and writes a figure; the functions of drawing/ draw it. Of the
-project nothing else is imported: in a result folder lies all of it in one file, which runs alone.
+`plot_*` reads numbers from a folder and writes a figure; the functions of drawing/ draw it. In a
+result folder lies all of this in one file, which runs alone.
 """
 
 from __future__ import annotations
@@ -42,9 +42,6 @@ from drawing.matching import (
     say_settling,
 )
 from drawing.reading import (
-    ARRAYS,
-    METRICS,
-    SUMMARY,
     Rows,
     by_method,
     differences,
@@ -74,6 +71,7 @@ from drawing.style import (
     palette,
 )
 from drawing.sweeps import Points, draw_sweep, option_axis
+from records.names import ARRAYS, METRICS, SUMMARY
 
 MOST_COMPARED = 24  # lines that one figure tells apart
 

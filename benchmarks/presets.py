@@ -29,7 +29,7 @@ import torch
 from commandLine import parse
 from main import main
 from netFunctions import train
-from runFolder import write_rows
+from records.writing import write_rows
 from systems import PRESETS
 from systems.listing import TIMES, times
 

@@ -13,7 +13,7 @@ from drawing.style import BLUE, GREEN, RED, Arrays, colour_of, from_zero, whole_
 
 POSITIVE, NEGATIVE, SIGNED = BLUE, RED, "RdBu"  # of weights: colours, and the map between them
 NEURONS = {"input": "#a6cee3", "one": "#eeeeee", "hidden": "#fdbf6f", "output": "#b2df8a"}
-COLUMNS = {"input": 0.0, "one": 0.0, "hidden": 1.0, "output": 2.0}  # where they stand in a graph
+STANDS = {"input": 0.0, "one": 0.0, "hidden": 1.0, "output": 2.0}  # where they stand in a graph
 MOST_EDGES = 60  # of a graph, the strongest
 
 
@@ -149,7 +149,7 @@ def draw_graph(axes, W: np.ndarray, kinds: list[str]) -> None:
 
 def node_places(kinds: list[str]) -> list[tuple[float, float]]:
     """Inputs in a column at 0, outputs at 2, the hidden neurons on an ellipse around (1, 0)."""
-    columns, places = [COLUMNS[kind] for kind in kinds], []
+    columns, places = [STANDS[kind] for kind in kinds], []
     for k, (x, kind) in enumerate(zip(columns, kinds, strict=True)):
         before, total = columns[:k].count(x), columns.count(x)
         if kind == "hidden":

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from drawing.style import Arrays
+from records.names import ARRAYS, METRICS, RECORD, SUMMARY
 
 Rows = list[dict[str, str]]  # of a CSV file
-METRICS, SUMMARY, ARRAYS = "metrics.csv", "summary.csv", "results.npz"
-RECORD = "hyperparameters.json"
 PLACES = ("results_dir", "data_dir", "resume", "config", "name", "note")  # no part of a training
 
 

@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from drawing.compared import comparisons
-from drawing.reading import METRICS, SUMMARY, numbers, read_arrays, read_table
+from drawing.reading import numbers, read_arrays, read_table
 from errors import RunError
 from options import ENDLESS
+from records.names import METRICS, PLAN, SUMMARY
+from records.writing import write_whole
 from report.experiments import Spread, spread_over
 from report.figures import Drawing, FigureGroup, drawn
 from report.page import Cell, Column, Table, html_of, markdown_table
-from runFolder import PLAN, RunFolder, write_whole
+from runFolder import RunFolder
 
 COMPARISON = "comparison.json"
 TEMPLATE = Path(__file__).resolve().parent / "comparison.html.jinja"

@@ -28,12 +28,11 @@ from drawing.directed import best_network, neuron_kinds, spread_of
 from errors import RunError
 from networks.agreement import Agreement, Settling
 from options import ALIASES
-from runFolder import METRICS, PLAN
+from records.names import ARRAYS, CHECKPOINT, COLUMNS, METRICS, PLAN, RECORD, SUMMARY
 from systems import system_of
 from systems.base import SEARCH, System
 
-RUN_FILES = {"hyperparameters.json", "hyperparameters.txt", "metrics.csv", "results.npz"}
-RUN_FILES |= {"checkpoint.pt"}
+RUN_FILES = {RECORD, "hyperparameters.txt", METRICS, ARRAYS, CHECKPOINT}
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError)
 BROKEN += (MemoryError, NotImplementedError, RecursionError, OverflowError)
 BROKEN += (csv.Error, zipfile.BadZipFile, zlib.error)
@@ -162,7 +161,7 @@ def is_empty_run(folder: Path, files: set[str]) -> bool:
 
 def enter_run(folder: Path, files: set[str], defaults: dict[str, Any], found: Findings) -> None:
     """Read one run folder into what was found."""
-    if "hyperparameters.json" not in files:
+    if RECORD not in files:
         found.unreadable.append(Problem(folder, "hyperparameters.json is missing"))
         return
     try:
@@ -182,7 +181,7 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
 
     Raises one of BROKEN, with a message for people where this program can tell.
     """
-    record = read_record(folder / "hyperparameters.json")
+    record = read_record(folder / RECORD)
     options = defaults | record["options"]
     method = options["training_method"]
     options["training_method"] = ALIASES.get(method, method)
@@ -193,10 +192,10 @@ def read_run(folder: Path, files: set[str], defaults: dict[str, Any]) -> tuple[R
     options |= {name: value for name, value in later if record["options"].get(name) is None}
     rows: dict[str, list[dict[str, float]]] = {}
     reason, arrays = "", {}
-    if "metrics.csv" in files:
-        rows, reason = read_metrics(folder / "metrics.csv", methods)
-    if "results.npz" in files:
-        arrays = read_arrays(folder / "results.npz", options["action"])
+    if METRICS in files:
+        rows, reason = read_metrics(folder / METRICS, methods)
+    if ARRAYS in files:
+        arrays = read_arrays(folder / ARRAYS, options["action"])
     elif rows:
         raise ValueError("results.npz is missing, which says in what unit the errors are")
     graphs = {method: graph for method in rows if (graph := graph_of(arrays, method))}
@@ -281,7 +280,7 @@ def read_metrics(path: Path, methods: list[str]) -> tuple[dict[str, list[dict[st
         names = next(reader, [])
     except csv.Error as error:
         raise ValueError(f"metrics.csv is no table ({error})") from None
-    missing = [name for name in METRICS if name not in names]
+    missing = [name for name in COLUMNS if name not in names]
     if missing and text:
         raise ValueError(f"metrics.csv has no column {missing[0]!r}")
     found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
@@ -446,7 +445,7 @@ def enter_plan(folder: Path, found: Findings) -> None:
             str(run["name"]): {str(k): str(v) for k, v in run["values"].items() if k != "seed"}
             for run in plan
         }
-        failed = failures(folder / "summary.csv")
+        failed = failures(folder / SUMMARY)
     except BROKEN as error:
         found.unreadable.append(Problem(folder, f"the plan of runs cannot be read ({error})"))
         return

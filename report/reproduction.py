@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from errors import RunError, UserError
+from records.writing import write_rows
 from report.experiments import Spread, Trial, spread_over, stands_for, unusual, words_for
 from report.reader import Run, is_finished
-from runFolder import write_rows
 from systems import PRESETS
 from systems.papers import PaperResult, results_of
 

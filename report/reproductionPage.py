@@ -13,10 +13,10 @@ import numpy as np
 
 from drawing.learning import Curve, draw_errors, style_of, told_apart
 from drawing.style import colour_of, marker_of, new_figure
+from records.writing import write_whole
 from report.experiments import Spread, stands_for
 from report.reproduction import PAPERS, Kept, Key, Row, rows_of
 from report.tables import duration, shown
-from runFolder import write_whole
 from systems import SYSTEMS
 from systems.base import Measure, System
 from systems.papers import MARKS, PaperResult

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import RunError
+from records.writing import write_whole
 from report.experiments import (
     Experiment,
     Spread,
@@ -31,7 +32,6 @@ from report.experiments import (
 from report.figures import Budget, FigureGroup, figures_of
 from report.page import Cell, Column, Entry, Page, RunList, Section, Table, html_of, markdown_of
 from report.reader import Findings, Problem, Run, counted, read_results
-from runFolder import write_whole
 from systems import SYSTEMS
 from systems.base import Measure, System
 from systems.papers import MARKS, PaperResult, paper_results, sentence

@@ -23,8 +23,9 @@ from datasets import Dataset, load_dataset
 from errors import RunError
 from options import option_name
 from readers.names import NAMES
+from records.writing import write_whole
 from report.comparison import COMPARISON, write_comparison
-from runFolder import RunFolder, createPath, write_whole
+from runFolder import RunFolder, createPath
 from runs.actions import COMPARE
 from runs.many import Group, Run, plan_runs, split_words, write_plan
 from runs.place import device_name

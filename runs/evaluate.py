@@ -11,7 +11,7 @@ from commandLine import Settings, recorded_options
 from datasets import Dataset
 from errors import RunError
 from netClasses import EquilibriumNetwork
-from runs.exported import check_target, read_network, write_export
+from records.exported import check_target, read_network, write_export
 from runs.place import new_run, part_of
 from runs.setup import build_network, device_of, load_data, schedule_of
 from teaching.evaluation import Particles, are_states, evaluate

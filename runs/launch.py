@@ -30,7 +30,10 @@ from typing import Any, TextIO
 from commandLine import parse
 from errors import RunError, Stopped, UserError
 from process import StopRequest
-from runFolder import PROJECT_DIR, lock, write_whole
+from records.lock import lock
+from records.names import CHECKPOINT
+from records.record import PROJECT_DIR
+from records.writing import write_whole
 from runs.log import DONE, FAILED, LOG, RUNNING, STATUS, STOPPED, status_of
 from runs.one import ACTIONS
 from runs.setup import prepare
@@ -82,7 +85,7 @@ def run_one(
 
 def words_of_one(words: list[str], more: list[str], folder: Path) -> list[str]:
     """The command line of a run among many: to begin it, or to go on where it was stopped."""
-    stopped = (folder / "checkpoint.pt").exists()
+    stopped = (folder / CHECKPOINT).exists()
     return [*(["--resume", str(folder)] if stopped else words), *more]
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from commandLine import Settings
+from records.lock import lock
+from records.names import LOCK
 from report.reader import (
     BROKEN,
     default_options,
@@ -24,7 +26,6 @@ from report.reader import (
     kept_epoch,
     read_run,
 )
-from runFolder import LOCK, lock
 from runs.log import FAILED, LOG, RUNNING, status_of
 
 FINISHED, STOPPED, UNREADABLE = "finished", "stopped", "unreadable"

@@ -29,7 +29,11 @@ from commandLine import Settings, expanded, fitted, is_many, parse, typed_option
 from datasets import Dataset
 from errors import RunError, Stopped, UserError
 from options import option_name
-from runFolder import PLAN, RunFolder, createPath, lock, read_options, write_rows, write_whole
+from records.lock import lock
+from records.names import ARRAYS, METRICS, PLAN, RECORD, SUMMARY
+from records.record import read_options
+from records.writing import write_rows, write_whole
+from runFolder import RunFolder, createPath
 from runs.launch import (
     Call,
     Cluster,
@@ -195,7 +199,7 @@ class Summary:
                 about = {"run": run.name, **run.values, "status": self.statuses[run.name]}
                 rows += [about | row | run.values for row in self.rows[run.name] or [{}]]
         names = list(dict.fromkeys(name for row in rows for name in row)) or ["run", "status"]
-        write_rows(self.folder / "summary.csv", names, rows)
+        write_rows(self.folder / SUMMARY, names, rows)
         swept = list(self.runs[0].values)[:-1]
         write_whole(self.folder / "summary.md", tables(rows, swept, self.unit).encode())
 
@@ -230,7 +234,7 @@ def outcome(folder: Path) -> list[dict[str, Any]]:
 
 def training_of(folder: Path) -> list[dict[str, Any]]:
     """Last, best and kept epoch of a training, a row per method."""
-    metrics, found = read_rows(folder / "metrics.csv"), []
+    metrics, found = read_rows(folder / METRICS), []
     for method in dict.fromkeys(row["method"] for row in metrics):
         own = [row for row in metrics if row["method"] == method]
         tested = [row for row in own if row["test_error"]]
@@ -255,7 +259,7 @@ def training_of(folder: Path) -> list[dict[str, Any]]:
 def kept_of(folder: Path, method: str, rows: list[dict[str, str]]) -> dict[str, Any]:
     """The epoch whose weights a run with --patience has kept; nothing of other runs."""
     kept = stored(folder, f"{method}_kept_epoch")
-    if kept is None or not read_options(folder / "hyperparameters.json").get("patience"):
+    if kept is None or not read_options(folder / RECORD).get("patience"):
         return {}
     errors = {row["epoch"]: row["test_error"] for row in rows}
     epoch = str(int(kept))
@@ -269,7 +273,7 @@ def result_of(names: Iterable[str]) -> str:
 
 def stored(folder: Path, name: str) -> np.ndarray | None:
     """An array of the results.npz of a run, or None if it has none of this name."""
-    path = folder / "results.npz"
+    path = folder / ARRAYS
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as arrays:

@@ -9,7 +9,8 @@ from pathlib import Path
 import plotFunctions
 from commandLine import Settings, recorded_options
 from process import first_of_all
-from runFolder import RunFolder, createHyperparameterfile, createPath
+from records.record import createHyperparameterfile
+from runFolder import RunFolder, createPath
 from runs.log import keep_in
 
 OWN_NETWORK = "network.py"  # in a folder: the file that defines a network of the user's

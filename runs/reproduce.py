@@ -21,10 +21,10 @@ from pathlib import Path
 
 from errors import UserError
 from options import positive_int
+from records.names import PLAN
 from report.reader import read_results
 from report.reproduction import PAPERS, Kept, Row, rows_of
 from report.reproductionPage import what_is_left, write_page, write_short_table
-from runFolder import PLAN
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = 10  # part of the epochs, and of the seeds, that --quick does

@@ -18,9 +18,11 @@ from commandLine import parse
 from datasets import Dataset
 from drawing.reading import read_table
 from errors import RunError
-from runFolder import RECORD, RunFolder, read_options
+from records.exported import SUFFIX, read_network_options
+from records.names import CHECKPOINT, METRICS, RECORD
+from records.record import read_options
+from runFolder import RunFolder
 from runs.evaluate import loaded_networks
-from runs.exported import SUFFIX, read_network_options
 from runs.setup import load_data, schedule_of
 
 
@@ -52,11 +54,11 @@ def load_run(folder: str | Path, data_dir: str | Path = "data") -> SavedRun:
     options = read_options(folder / RECORD)
     rows = [
         {name: cell if name == "method" else as_number(cell) for name, cell in row.items()}
-        for row in read_table(folder / "metrics.csv")
+        for row in read_table(folder / METRICS)
     ]
     arrays, networks, data = RunFolder(folder).read_arrays(), {}, None
-    if (folder / "checkpoint.pt").exists():
-        networks, data = stored_networks(folder / "checkpoint.pt", ["--resume", str(folder)])
+    if (folder / CHECKPOINT).exists():
+        networks, data = stored_networks(folder / CHECKPOINT, ["--resume", str(folder)])
     return SavedRun(folder, options, networks, rows, arrays, data)
 
 

@@ -16,7 +16,12 @@ from datasets import Dataset
 from errors import LostProcess, RunError, Stopped
 from networks.base import Schedule
 from parallel import ALONE, Team, crowded, form_team, join
-from runFolder import RunFolder, Scalars, read_checkpoint, record_resume, sole_process
+from records.checkpoint import read_checkpoint
+from records.lock import sole_process
+from records.names import CHECKPOINT
+from records.record import record_resume
+from records.scalars import Scalars
+from runFolder import RunFolder
 from runs.log import keep_in
 from runs.place import draw_figures, new_run, shows_progress, warn_of_changes
 from runs.setup import build_network, device_of, load_data, schedule_of, warn_of_memory
@@ -118,7 +123,7 @@ def finish(system: System, nets: dict, data: Dataset, schedule: Schedule, run: R
     """Add to the results what the trained networks of a system are like, and print it."""
     for net in nets.values():
         join(net, ALONE)
-    history = read_checkpoint(run.path / "checkpoint.pt")["progress"]["history"]
+    history = read_checkpoint(run.path / CHECKPOINT)["progress"]["history"]
     found, text = system.finish(nets, data, schedule, history)
     one, _ = data.train.batch(slice(0, 1), schedule.dtype)
     for method, net in nets.items():

@@ -10,6 +10,7 @@ from datasets import Dataset
 from netClasses import EquilibriumNetwork
 from networks.base import Schedule, most_sweeps
 from parallel import ALONE, Team
+from records.names import CHECKPOINT
 from teaching.words import number
 
 
@@ -66,7 +67,7 @@ def last_words(
     more = f" --epochs {2 * args.epochs}"
     again = how_to_go_on(folder, team).removeprefix("go on with: ") + more
     if early or args.schedule == "cosine":  # of its own accord: it has nothing to go on for
-        load = ["main.py", "--action", "evaluate", "--load", str(folder / "checkpoint.pt")]
+        load = ["main.py", "--action", "evaluate", "--load", str(folder / CHECKPOINT)]
         again = f"python {shlex.join(load)}"
     return "\n".join([*lines, where_next(folder, drawn, again)])
 

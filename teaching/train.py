@@ -13,7 +13,9 @@ import torch
 from datasets import Dataset
 from networks.base import Schedule
 from process import NEVER, StopRequest
-from runFolder import RECORD, RunFolder, createHyperparameterfile
+from records.names import RECORD
+from records.record import createHyperparameterfile
+from runFolder import RunFolder
 from teaching.state import Training
 
 

@@ -11,7 +11,8 @@ from datasets import hold_out, load_dataset
 from errors import DataError
 from netFunctions import Schedule, evaluate, train
 from networks.brainprop import build_classifier
-from runFolder import RunFolder, read_checkpoint
+from records.checkpoint import read_checkpoint
+from runFolder import RunFolder
 from systems.brainprop import BRAINPROP
 
 pytestmark = pytest.mark.xdist_group(__name__)

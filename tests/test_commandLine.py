@@ -14,7 +14,7 @@ from PIL import Image
 
 import commandLine
 from errors import Stopped
-from runFolder import FORMAT
+from records.checkpoint import FORMAT
 from runs.train import run_training
 from systems import PRESETS
 from systems.listing import times

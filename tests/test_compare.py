@@ -14,8 +14,8 @@ from commands import refuses
 import plotFunctions
 from errors import RunError
 from readers.names import NAMES
+from records.checkpoint import read_checkpoint
 from report.comparison import read_comparison, write_comparison
-from runFolder import read_checkpoint
 from runs import many
 from runs.launch import Launcher, run_one
 from runs.many import read_rows

@@ -17,9 +17,9 @@ from networks.brainprop import build_classifier
 from networks.cost import Products, is_counted, passes
 from networks.directed import DEEP, AsymmetricEP
 from networks.smallWorld import SmallWorldEP, wire_up
+from records.checkpoint import read_checkpoint
 from report.experiments import experiments_of
 from report.reader import read_results
-from runFolder import read_checkpoint
 
 aten = torch.ops.aten
 

@@ -14,7 +14,7 @@ from netFunctions import Schedule
 from networks.directed import DEEP
 from networks.directedReport import decision_map, first_epoch, report
 from networks.directedRules import learn_by_directed
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 from systems.directed import ASYMMETRIC
 from systems.directed import DEEP as DEEP_SYSTEM
 

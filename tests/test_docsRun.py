@@ -17,7 +17,7 @@ from test_docs import COMMANDS, PAGES, PLACEHOLDERS, blocks
 import plotFunctions
 from commandLine import is_many, parse
 from networks import implicit
-from runFolder import PLAN
+from records.names import PLAN
 from runs.many import Run, write_plan
 
 pytestmark = pytest.mark.xdist_group(__name__)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from commands import refuses
 
-from runs.exported import read_export, read_header
+from records.exported import read_export, read_header
 from runs.saved import load_run
 
 pytestmark = pytest.mark.xdist_group(__name__)

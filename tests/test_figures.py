@@ -17,7 +17,8 @@ from drawing.directed import MOST_EDGES, NEGATIVE, POSITIVE, draw_graph, in_grap
 from drawing.skips import PIXELS, coarse, draw_pairs
 from drawing.style import COLOURS
 from drawing.sweeps import option_axis
-from runFolder import METRICS, RunFolder
+from records.names import COLUMNS
+from runFolder import RunFolder
 
 pytestmark = pytest.mark.figures
 
@@ -28,7 +29,7 @@ def make_folder(place, errors, arrays=None, validation=None):
     rows = []
     for method, each in errors.items():
         for epoch, error in enumerate(each, 1):
-            row = dict(zip(METRICS, (epoch, method, error / 2, error, 0.1, 1.0), strict=True))
+            row = dict(zip(COLUMNS, (epoch, method, error / 2, error, 0.1, 1.0), strict=True))
             rows.append(row | ({"validation_error": validation[epoch - 1]} if validation else {}))
     run = RunFolder(place)
     run.write_metrics(rows)

@@ -19,8 +19,10 @@ from datasets import load_dataset
 from errors import RunError
 from netClasses import EPcont
 from netFunctions import Schedule
+from records.checkpoint import read_checkpoint
+from records.lock import sole_process
 from report.reader import read_results
-from runFolder import RunFolder, read_checkpoint, sole_process
+from runFolder import RunFolder
 from runs.many import training_of
 from teaching.progress import Progress
 from teaching.state import Training

@@ -13,7 +13,7 @@ from gradientMatching import compare_processes, free_trajectory
 from netClasses import EPcont, EPdisc, convEP
 from networks.base import Schedule, gradients_through, learn_by_bptt, learn_by_ep
 from networks.losses import LOSSES
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 from solvers import Search, relax
 
 FINE = Search(400, 1e-12, least=12)

@@ -14,7 +14,8 @@ from commands import fails
 
 from commandLine import parse
 from errors import RunError
-from runFolder import lock, read_checkpoint
+from records.checkpoint import read_checkpoint
+from records.lock import lock
 from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, spread_of, tables
 from runs.setup import load_data

@@ -9,7 +9,7 @@ import pytest
 from commands import fails
 from test_manyRuns import TINY, group_in, same_to_the_bit, summary_of
 
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 from runs import launch, many
 
 pytestmark = pytest.mark.xdist_group(__name__)

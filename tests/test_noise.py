@@ -12,7 +12,7 @@ from networks.directed import DEEP, AsymmetricEP
 from networks.noise import Noise
 from networks.smallWorld import SmallWorldEP, wire_up
 from networks.smooth import SmoothEP
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 
 NETWORKS = {
     "EP": (lambda: EPcont([3, 6, 5, 8]), (8,)),

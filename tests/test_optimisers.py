@@ -19,7 +19,7 @@ from networks.directed import AsymmetricEP
 from networks.directedRules import learn_by_directed
 from networks.optimisers import KEPT, Optimizer
 from networks.smallWorld import SmallWorldEP, wire_up
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 
 NAMES = tuple(KEPT)
 DECAYS = {"sgd": 0.1, "momentum": 0.0, "nesterov": 0.02, "adam": 0.02, "adamw": 0.3}

@@ -18,11 +18,12 @@ import pytest
 
 from commandLine import fitted, parse, recorded_options
 from errors import RunError
+from records.names import COLUMNS
 from report.experiments import Sizes, experiments_of, options_of_presets
 from report.figures import MOST_DRAWINGS, Drawing, figures_of, svg_of
 from report.reader import read_results
 from report.tables import write_report
-from runFolder import METRICS, RunFolder
+from runFolder import RunFolder
 from systems import PRESETS
 
 pytestmark = pytest.mark.xdist_group(__name__)
@@ -65,7 +66,7 @@ def make_run(folder, words, errors, unit="%", started=0, seconds=2.0, arrays=Non
     }
     (folder / "hyperparameters.json").write_text(json.dumps(record))
     rows = [
-        dict(zip(METRICS, (epoch, method, e / 2, e, e / 100, seconds), strict=True))
+        dict(zip(COLUMNS, (epoch, method, e / 2, e, e / 100, seconds), strict=True))
         for method, each in errors.items()
         for epoch, e in enumerate(each, 1)
     ]
@@ -391,10 +392,10 @@ def test_broken_folders_are_listed_and_not_fatal(tmp_path):
         "seed": ("hyperparameters.json", '{"options": {"seed": "x"}}', "seed is 'x'"),
         "method": ("hyperparameters.json", '{"options": {"training_method": "x"}}', "is unknown"),
         "letters": ("metrics.csv", "epoch,method,a\n1,EP,2\n", "has no column 'train_error'"),
-        "words": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,a,b,c,d\n", "line 2 is no row"),
-        "endless": ("metrics.csv", f"{','.join(METRICS)}\ninf,EP,1,1,1,1\n", "line 2 is no row"),
-        "short": ("metrics.csv", f"{','.join(METRICS)}\n1,EP\n2,EP\n", "line 2 is no row"),
-        "other": ("metrics.csv", f"{','.join(METRICS)}\n1,X,1,1,1,1\n", "line 2 is no row"),
+        "words": ("metrics.csv", f"{','.join(COLUMNS)}\n1,EP,a,b,c,d\n", "line 2 is no row"),
+        "endless": ("metrics.csv", f"{','.join(COLUMNS)}\ninf,EP,1,1,1,1\n", "line 2 is no row"),
+        "short": ("metrics.csv", f"{','.join(COLUMNS)}\n1,EP\n2,EP\n", "line 2 is no row"),
+        "other": ("metrics.csv", f"{','.join(COLUMNS)}\n1,X,1,1,1,1\n", "line 2 is no row"),
         "garbage": ("results.npz", "no archive", "results.npz cannot be read"),
         "empty": ("results.npz", "", "results.npz cannot be read"),
     }
@@ -492,10 +493,10 @@ def test_nesting_and_long_fields_are_listed(tmp_path):
     texts = {
         "deep": ("hyperparameters.json", '{"options": ' + deep + "}", "is not valid JSON"),
         "nested": ("hyperparameters.json", '{"options": {"beta": [[[[[[[1]]]]]]]}}', "nested too"),
-        "long": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,{'1' * 200_000},1,1,1\n", "line"),
-        "name": ("metrics.csv", f"{','.join(METRICS)},{'x' * 200_000}\n", "is no table"),
-        "letters": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,1e200,1,1,1\n", "line 2 is no row"),
-        "time": ("metrics.csv", f"{','.join(METRICS)}\n1,EP,1,1,1,inf\n", "line 2 is no row"),
+        "long": ("metrics.csv", f"{','.join(COLUMNS)}\n1,EP,{'1' * 200_000},1,1,1\n", "line"),
+        "name": ("metrics.csv", f"{','.join(COLUMNS)},{'x' * 200_000}\n", "is no table"),
+        "letters": ("metrics.csv", f"{','.join(COLUMNS)}\n1,EP,1e200,1,1,1\n", "line 2 is no row"),
+        "time": ("metrics.csv", f"{','.join(COLUMNS)}\n1,EP,1,1,1,inf\n", "line 2 is no row"),
     }
     for name, (file, text, _) in texts.items():
         (make_run(tmp_path / name, P_1H, {"EP": [2.0]}) / file).write_text(text)

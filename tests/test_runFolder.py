@@ -21,14 +21,10 @@ import pytest
 import torch
 
 from errors import RunError
-from runFolder import (
-    RunFolder,
-    createPath,
-    patterns,
-    read_checkpoint,
-    sole_process,
-    write_whole,
-)
+from records.checkpoint import patterns, read_checkpoint
+from records.lock import sole_process
+from records.writing import write_whole
+from runFolder import RunFolder, createPath
 from teaching.progress import Progress
 
 pytestmark = pytest.mark.xdist_group(__name__)
@@ -306,7 +302,7 @@ def test_of_many_processes_at_once_one_has_the_folder(tmp_path):
     code = """if True:
         import sys, pathlib
         from errors import RunError
-        from runFolder import sole_process
+        from records.lock import sole_process
         folder, taken = pathlib.Path(sys.argv[1]), 0
         while taken < 50:
             try:

@@ -9,7 +9,7 @@ import pytest
 from commands import SMALL, call, only_run
 
 from commandLine import parse
-from runFolder import Scalars
+from records.scalars import Scalars
 from runs.many import read_rows
 
 

@@ -18,7 +18,7 @@ from gradientMatching import free_trajectory
 from netFunctions import Particles, Schedule, evaluate
 from networks.base import bptt_gradients, learn_by_ep
 from networks.smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 from runs import many as manyRuns
 from systems.smallWorld import SMALL_WORLD
 

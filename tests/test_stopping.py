@@ -12,7 +12,7 @@ from commandLine import parse
 from main import main
 from netFunctions import evaluate
 from process import NEVER, StopRequest
-from runFolder import read_checkpoint
+from records.checkpoint import read_checkpoint
 from runs import one
 from runs.setup import STEP_OF_TEST, build_network, load_data, schedule_of
 

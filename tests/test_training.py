@@ -20,7 +20,8 @@ from main import main
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
 from networks.base import Rule
-from runFolder import RunFolder, read_checkpoint
+from records.checkpoint import read_checkpoint
+from runFolder import RunFolder
 from solvers import settle_rule
 
 pytestmark = pytest.mark.xdist_group(__name__)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import RunError
-from runFolder import fits, read_checkpoint, write_whole
+from records.checkpoint import fits, read_checkpoint
+from records.writing import write_whole
 from systems import METHODS
 
 SUFFIX = ".safetensors"

@@ -1,0 +1,1 @@
+"""What is on disk: names of files, how they are written, and what they must hold."""
