@@ -21,7 +21,8 @@ from tqdm import tqdm
 from datasets import Split
 from netClasses import EquilibriumNetwork
 from networks.agreement import RESTS, Agreement, Settling
-from networks.base import Tensors, pull_back
+from networks.gradients import pull_back
+from networks.schedule import Tensors
 from solvers import SOLVERS, Search, largest_change, settle_rule
 
 TIGHT = {torch.float32: 2e-6, torch.float64: 1e-12}  # of a relaxed free phase, near rounding

@@ -8,7 +8,7 @@ Everything here is written against the base class of netClasses.py and works for
 """
 
 from gradientMatching import compute_nSdSDT, compute_NT, compute_nTdT, receipe
-from networks.base import Schedule
+from networks.schedule import Schedule
 from records.record import createHyperparameterfile
 from runFolder import createPath
 from teaching.evaluation import Particles, evaluate

@@ -28,7 +28,9 @@ import smallWorld  # noqa: E402
 import training  # noqa: E402
 
 from datasets import Split, load_dataset  # noqa: E402
-from networks.base import EP, Schedule, free_phase, nudged_phase  # noqa: E402
+from networks.phases import free_phase, nudged_phase  # noqa: E402
+from networks.rules import EP  # noqa: E402
+from networks.schedule import Schedule  # noqa: E402
 from networks.smallWorld import SmallWorldEP, wire_up  # noqa: E402
 
 BATCH_SIZE = 20

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from networks.base import Pairs, Tensors
 from networks.conv import convEP
 from networks.layered import EPcont, EPdisc
+from networks.schedule import Pairs, Tensors
 from solvers import Relaxing
 
 BACKWARDS = 2**31  # added to the seed of the backward weights, far from all forward ones

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from gradientMatching import agreement
-from networks.base import Pairs, Schedule, Tensors
 from networks.implicit import SWEPT_TO, Reference, equilibrium_gradient
+from networks.schedule import Pairs, Schedule, Tensors
 
 RATE = 2.0**20  # of the update that is measured: so large that the weights' own rounding is nothing
 SMALL = 1e-4  # beta of the limit

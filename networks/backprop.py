@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from networks.base import Lesson, Rule, Schedule, Tensors, parameter_gradients
+from networks.gradients import parameter_gradients
+from networks.rules import Rule
+from networks.schedule import Lesson, Schedule, Tensors
 
 
 def learn_by_backprop(

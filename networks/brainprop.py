@@ -40,7 +40,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import skip_init
 
-from networks.base import Lesson, Network, Rule, Schedule
+from networks.base import Network
+from networks.rules import Rule
+from networks.schedule import Lesson, Schedule
 from parallel import ALONE, Summed, Team
 
 EPSILON = 0.02  # share of choices that are drawn instead of greedy

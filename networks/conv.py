@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks.base import Tensors
 from networks.layered import EPdisc
+from networks.schedule import Tensors
 from solvers import Relaxing, pulls
 
 # How far apart a convolution puts values that are equal, at most, in units of rounding times the

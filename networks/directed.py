@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from networks.base import Tensors
 from networks.directedRules import DIRECTED, Phase
 from networks.equilibrium import EquilibriumNetwork
+from networks.schedule import Tensors
 from solvers import Beta, nudged_output, pulls
 
 CHUNK = 50  # steps between two looks at the states: a look makes a GPU wait

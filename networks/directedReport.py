@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from datasets import Split
-from networks.base import Tensors
 from networks.directed import DirectedNetwork
 from networks.directedRules import first_state, learn_by_directed, outputs, rest_directed
+from networks.schedule import Tensors
 from networks.stability import stability
 
 LEARNT = 1e-3  # mean squared error below which a task counts as learnt

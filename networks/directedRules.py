@@ -10,14 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from networks.base import (
-    Lesson,
-    Rule,
-    both_phases,
-    free_phase,
-    gradients_at_rest,
-    nudged_phase,
-)
+from networks.gradients import gradients_at_rest
+from networks.phases import both_phases, free_phase, nudged_phase
+from networks.rules import Rule
+from networks.schedule import Lesson
 from solvers import Solution
 
 

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from networks.base import BPTT, CONTRASTIVE, COUPLED, EP, Network, Pairs, Tensors
+from networks.base import Network
+from networks.rules import BPTT, CONTRASTIVE, COUPLED, EP
+from networks.schedule import Pairs, Tensors
 from solvers import Beta, Relaxing, pulls
 
 BLOCK = 10  # steps per call of a compiled network: a call costs more than a step

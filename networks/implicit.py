@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import torch
 
-from networks.base import Pairs, Tensors
+from networks.schedule import Pairs, Tensors
 from solvers import SOLVERS, Search
 
 RESTS = 1e-10  # change of a unit per unit of time, at most, in a state that counts as a rest

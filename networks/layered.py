@@ -12,9 +12,9 @@ import torch
 
 from networks.activations import ACTIVATIONS
 from networks.backprop import BP
-from networks.base import Pairs, Tensors
 from networks.equilibrium import EquilibriumNetwork
 from networks.losses import LOSSES
+from networks.schedule import Pairs, Tensors
 from solvers import Relaxing, nudged_output, pulls
 
 LEAST_SLOPE = 0.05  # of a layer's equation under a nudge so negative that its energy bends down

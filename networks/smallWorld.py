@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from errors import UserError
-from networks.base import Pairs, Tensors
 from networks.equilibrium import EquilibriumNetwork
+from networks.schedule import Pairs, Tensors
 from solvers import Beta, Relaxing, nudged_output, pulls
 
 Groups = list[tuple[slice, Sequence[slice]]]

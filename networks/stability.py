@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from networks.base import Tensors
 from networks.directed import DirectedNetwork
+from networks.schedule import Tensors
 
 
 class Certificate(NamedTuple):

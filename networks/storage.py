@@ -10,8 +10,8 @@ import math
 
 import torch
 
-from networks.base import Schedule
 from networks.brainprop import Classifier
+from networks.schedule import Schedule
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ from commandLine import Settings, fitted, methods_of
 from datasets import Dataset, hold_out, load_dataset, normalised, one_hot, random_dataset, some_of
 from errors import RunError, lacks_memory
 from netClasses import EquilibriumNetwork
-from networks.base import Schedule
 from networks.noise import Noise
+from networks.schedule import Schedule
 from parallel import threads_for
 from process import launched, local_rank
 

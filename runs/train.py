@@ -14,7 +14,7 @@ import torch
 from commandLine import Settings, methods_of, recorded_options
 from datasets import Dataset
 from errors import LostProcess, RunError, Stopped
-from networks.base import Schedule
+from networks.schedule import Schedule
 from parallel import ALONE, Team, crowded, form_team, join
 from records.checkpoint import read_checkpoint
 from records.lock import sole_process

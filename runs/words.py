@@ -8,7 +8,8 @@ from pathlib import Path
 from commandLine import Settings, methods_of
 from datasets import Dataset
 from netClasses import EquilibriumNetwork
-from networks.base import Schedule, most_sweeps
+from networks.phases import most_sweeps
+from networks.schedule import Schedule
 from parallel import ALONE, Team
 from records.names import CHECKPOINT
 from teaching.words import number

@@ -8,7 +8,7 @@ import torch
 
 from datasets import Dataset
 from errors import TrainingError
-from networks.base import Schedule
+from networks.schedule import Schedule
 from parallel import Team
 from teaching.progress import Progress
 

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from datasets import Dataset, crop_and_flip
 from errors import Stopped
-from networks.base import Lesson, Schedule, other_sign
 from networks.cost import Products, is_counted, passes
+from networks.phases import other_sign
+from networks.schedule import Lesson, Schedule
 from process import StopRequest
 from teaching.checks import check_finite
 from teaching.evaluation import Evaluation, Particles, errors_of, evaluate

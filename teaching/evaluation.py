@@ -10,7 +10,7 @@ import torch
 
 from datasets import Split
 from errors import Stopped
-from networks.base import Schedule, Tensors
+from networks.schedule import Schedule, Tensors
 from parallel import Team
 
 

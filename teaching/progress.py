@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from networks.base import Schedule, is_of_search
+from networks.phases import is_of_search
+from networks.schedule import Schedule
 from parallel import WORST
 
 

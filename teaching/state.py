@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from datasets import Dataset
 from errors import RunError, Stopped, TrainingError
-from networks.base import Schedule
+from networks.schedule import Schedule
 from process import StopRequest
 from runFolder import RunFolder
 from teaching.checks import check_rates, check_shares, warn_of_traps

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from datasets import Dataset
-from networks.base import Schedule
+from networks.schedule import Schedule
 from process import NEVER, StopRequest
 from records.names import RECORD
 from records.record import createHyperparameterfile

@@ -10,7 +10,9 @@ from test_nudges import at_rest, cosine, flat, plan
 
 from netClasses import AsymmetricConvEP, AsymmetricEPcont, AsymmetricEPdisc, EPcont, EPdisc, convEP
 from networks.audit import EXACT, audit
-from networks.base import BPTT, EP, Schedule, bptt_gradients, gradients_at_rest
+from networks.gradients import bptt_gradients, gradients_at_rest
+from networks.rules import BPTT, EP
+from networks.schedule import Schedule
 from solvers import Search, relax
 
 CONV = {"Fconv": 3, "padding": True}

@@ -11,9 +11,10 @@ from commands import refuses
 from netClasses import EPcont, EPdisc, LayeredNetwork, convEP, toyEPcont
 from networks import implicit
 from networks.audit import EXACT, audit, compared
-from networks.base import Schedule, gradients_through
 from networks.directed import DEEP, AsymmetricEP
+from networks.gradients import gradients_through
 from networks.implicit import adjoint_gradient, equilibrium_gradient, find_rest
+from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 
 SIZES = [3, 5, 5, 4]

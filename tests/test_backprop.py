@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from netClasses import EPdisc, convEP
-from networks.base import Schedule
+from networks.schedule import Schedule
 
 
 def feedforward(net, x):

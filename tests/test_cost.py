@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from netClasses import AsymmetricConvEP, AsymmetricEPdisc, EPdisc, convEP
-from networks.base import Schedule
 from networks.brainprop import build_classifier
 from networks.cost import Products, is_counted, passes
 from networks.directed import DEEP, AsymmetricEP
+from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 from records.checkpoint import read_checkpoint
 from report.experiments import experiments_of

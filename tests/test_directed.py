@@ -9,7 +9,6 @@ from goldenCases import GOLDEN, relative_error
 
 from gradientMatching import compare_processes, forward_process, free_trajectory
 from networks import directed, directedRules
-from networks.base import bptt_gradients
 from networks.directed import (
     DEEP,
     AsymmetricEP,
@@ -20,6 +19,7 @@ from networks.directed import (
 )
 from networks.directedReport import cosine_to_descent, loss_gradients
 from networks.directedRules import learn_by_directed
+from networks.gradients import bptt_gradients
 from networks.stability import gershgorin, reduce_coupling, spectral_abscissa, stability
 
 XOR = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)

@@ -4,7 +4,7 @@ import goldenCases
 import pytest
 import torch
 
-from networks.base import bptt_gradients
+from networks.gradients import bptt_gradients
 
 DTYPES = [torch.float64, torch.float32]
 NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")

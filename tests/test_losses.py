@@ -11,8 +11,10 @@ import torch
 
 from gradientMatching import compare_processes, free_trajectory
 from netClasses import EPcont, EPdisc, convEP
-from networks.base import Schedule, gradients_through, learn_by_bptt, learn_by_ep
+from networks.gradients import gradients_through
 from networks.losses import LOSSES
+from networks.rules import learn_by_bptt, learn_by_ep
+from networks.schedule import Schedule
 from records.checkpoint import read_checkpoint
 from solvers import Search, relax
 

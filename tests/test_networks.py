@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from datasets import Split
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import evaluate
-from networks.base import Schedule, bptt_gradients
 from networks.equilibrium import BLOCK
+from networks.gradients import bptt_gradients
+from networks.schedule import Schedule
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import torch
 from commands import call, only_run, options, refuses
 
 from netClasses import AsymmetricEPdisc, EPcont, EPdisc, convEP
-from networks.base import Schedule
 from networks.brainprop import build_classifier
 from networks.directed import DEEP, AsymmetricEP
 from networks.noise import Noise
+from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 from networks.smooth import SmoothEP
 from records.checkpoint import read_checkpoint

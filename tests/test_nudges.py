@@ -9,9 +9,11 @@ import torch
 from test_solvers import NETS, built, samples
 
 from netClasses import EPcont, EPdisc
-from networks.base import CONTRASTIVE, COUPLED, EP, Schedule, bptt_gradients, gradients_at_rest
 from networks.directed import DEEP, AsymmetricEP
 from networks.directedRules import learn_by_directed
+from networks.gradients import bptt_gradients, gradients_at_rest
+from networks.rules import CONTRASTIVE, COUPLED, EP
+from networks.schedule import Schedule
 from solvers import SOLVERS, Search, krylov, nudged_output, relax
 
 ONE = [name for name in NETS if "three" not in name and "0h" not in name]

@@ -13,11 +13,12 @@ import torch
 from datasets import load_dataset
 from main import main
 from netClasses import EPcont, EPdisc
-from networks.base import BPTT, EP, Schedule
 from networks.brainprop import build_classifier
 from networks.directed import AsymmetricEP
 from networks.directedRules import learn_by_directed
 from networks.optimisers import KEPT, Optimizer
+from networks.rules import BPTT, EP
+from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 from records.checkpoint import read_checkpoint
 

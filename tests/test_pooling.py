@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from netClasses import convEP
-from networks.base import gradients_through
+from networks.gradients import gradients_through
 from solvers import Search, relax
 
 FINE = Search(400, 1e-12, least=12)

@@ -16,7 +16,8 @@ from datasets import load_dataset
 from errors import UserError
 from gradientMatching import free_trajectory
 from netFunctions import Particles, Schedule, evaluate
-from networks.base import bptt_gradients, learn_by_ep
+from networks.gradients import bptt_gradients
+from networks.rules import learn_by_ep
 from networks.smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
 from records.checkpoint import read_checkpoint
 from runs import many as manyRuns

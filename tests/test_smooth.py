@@ -5,7 +5,8 @@ import pytest
 import torch
 from commands import refuses
 
-from networks.base import Schedule, free_phase
+from networks.phases import free_phase
+from networks.schedule import Schedule
 from networks.smooth import SmoothEP
 from networks.stability import stability
 

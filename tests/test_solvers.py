@@ -11,9 +11,12 @@ import torch
 
 import solvers
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
-from networks.base import BPTT, EP, Schedule, bptt_gradients, other_sign, rest
 from networks.directed import DEEP, AsymmetricEP
 from networks.directedRules import learn_by_directed
+from networks.gradients import bptt_gradients
+from networks.phases import other_sign, rest
+from networks.rules import BPTT, EP
+from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 from solvers import Relaxing, Search, Solution, nudged_output, relax, step
 

@@ -19,7 +19,7 @@ from errors import TrainingError
 from main import main
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, evaluate, train
-from networks.base import Rule
+from networks.rules import Rule
 from records.checkpoint import read_checkpoint
 from runFolder import RunFolder
 from solvers import settle_rule
