@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from datasets import Split
-from networks.directed import DirectedNetwork
+from networks.directedNetwork import DirectedNetwork
 from networks.directedRules import first_state, learn_by_directed, outputs, rest_directed
 from networks.schedule import Tensors
 from networks.stability import stability

@@ -12,7 +12,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from networks.directed import CHUNK, AsymmetricEP
+from networks.directed import AsymmetricEP
+from networks.directedNetwork import CHUNK
 from networks.directedRules import Phase
 from solvers import nudged_output, pulls
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from networks.directed import DirectedNetwork
+from networks.directedNetwork import DirectedNetwork
 from networks.schedule import Tensors
 
 

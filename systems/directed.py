@@ -168,7 +168,8 @@ class Directed(System):
     def build(self, args, data):
         import torch
 
-        from networks.directed import DEEP, AsymmetricEP, Plasticity
+        from networks.directed import DEEP, AsymmetricEP
+        from networks.directedParts import Plasticity
         from networks.smooth import SmoothEP
 
         rule = Plasticity(

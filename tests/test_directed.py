@@ -9,14 +9,8 @@ from goldenCases import GOLDEN, relative_error
 
 from gradientMatching import compare_processes, forward_process, free_trajectory
 from networks import directed, directedRules
-from networks.directed import (
-    DEEP,
-    AsymmetricEP,
-    Plasticity,
-    connection_mask,
-    prune,
-    pruning_probabilities,
-)
+from networks.directed import DEEP, AsymmetricEP
+from networks.directedParts import Plasticity, connection_mask, prune, pruning_probabilities
 from networks.directedReport import cosine_to_descent, loss_gradients
 from networks.directedRules import learn_by_directed
 from networks.gradients import bptt_gradients
