@@ -34,19 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from training import SHARE_OF_INK, positive_int, relative_error, timed  # noqa: E402
 
 from netFunctions import Schedule  # noqa: E402
-from networks.brainprop import (  # noqa: E402
-    ARCHITECTURES,
-    BATCH_SIZE,
-    BatchNorm,
-    FlattenImages,
-    FromPositions,
-    LocallyConnected,
-    build_classifier,
-    keep_freed_memory,
-    learn_by_brainprop,
-    learn_by_ebp,
-    look,
-)
+from networks.architectures import ARCHITECTURES, build_classifier
+from networks.brainprop import BATCH_SIZE, keep_freed_memory, learn_by_brainprop, learn_by_ebp, look
+from networks.brainpropLayers import BatchNorm, FlattenImages, FromPositions, LocallyConnected
 
 N_CLASSES = 10
 SCHEDULE = Schedule(T=0, Kmax=0, beta=0.0, lr_tab=[1e-4])  # small: random labels teach nothing

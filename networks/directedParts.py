@@ -112,9 +112,6 @@ def trace_of(s: Tensors, state: torch.Tensor) -> Trace:
     return s.trace if isinstance(s, TracedState) else zero_trace(state)
 
 
-# Sparsification ----------------------------------------------------------------------------------
-
-
 def pruning_probabilities(W: torch.Tensor, tol_W: float, temp: float) -> torch.Tensor:
     """Probability to lose each weight, equation (3), 0 for a strong one (|W| > tol_W); like W.
 

@@ -121,7 +121,8 @@ class BrainProp(System):
         return {}
 
     def build(self, args, data):
-        from networks.brainprop import build_classifier, keep_freed_memory
+        from networks.architectures import build_classifier
+        from networks.brainprop import keep_freed_memory
 
         if args.device_label < 0:
             keep_freed_memory()

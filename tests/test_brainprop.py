@@ -13,25 +13,25 @@ from torch import nn
 
 from netFunctions import Schedule
 from networks import brainprop
+from networks.architectures import ARCHITECTURES, EPSILON, build_classifier
 from networks.brainprop import (
-    ARCHITECTURES,
-    EPSILON,
-    BatchNorm,
-    ChannelsLast,
     Classifier,
-    Dropout,
-    FlattenImages,
-    FromPositions,
-    LocallyConnected,
-    ToPositions,
     brainprop_loss,
-    build_classifier,
     choose,
     ebp_loss,
     keep_freed_memory,
     learn_by_brainprop,
     learn_by_ebp,
     look,
+)
+from networks.brainpropLayers import (
+    BatchNorm,
+    ChannelsLast,
+    Dropout,
+    FlattenImages,
+    FromPositions,
+    LocallyConnected,
+    ToPositions,
 )
 
 GOLDEN = Path(__file__).parent / "golden" / "brainprop.npz"

@@ -10,7 +10,7 @@ from commands import options, refuses
 from datasets import hold_out, load_dataset
 from errors import DataError
 from netFunctions import Schedule, evaluate, train
-from networks.brainprop import build_classifier
+from networks.architectures import build_classifier
 from records.checkpoint import read_checkpoint
 from runFolder import RunFolder
 from systems.brainprop import BRAINPROP

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from netClasses import AsymmetricConvEP, AsymmetricEPdisc, EPdisc, convEP
-from networks.brainprop import build_classifier
+from networks.architectures import build_classifier
 from networks.cost import Products, is_counted, passes
 from networks.directed import DEEP, AsymmetricEP
 from networks.schedule import Schedule

@@ -6,7 +6,7 @@ import torch
 from commands import call, only_run, options, refuses
 
 from netClasses import AsymmetricEPdisc, EPcont, EPdisc, convEP
-from networks.brainprop import build_classifier
+from networks.architectures import build_classifier
 from networks.directed import DEEP, AsymmetricEP
 from networks.noise import Noise
 from networks.schedule import Schedule

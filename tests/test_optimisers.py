@@ -13,7 +13,7 @@ import torch
 from datasets import load_dataset
 from main import main
 from netClasses import EPcont, EPdisc
-from networks.brainprop import build_classifier
+from networks.architectures import build_classifier
 from networks.directed import AsymmetricEP
 from networks.directedRules import learn_by_directed
 from networks.optimisers import KEPT, Optimizer

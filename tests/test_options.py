@@ -11,8 +11,8 @@ import commandLine
 from commandLine import Settings, build_parser, check_typed, parse
 from errors import UserError
 from netClasses import ACTIVATIONS as RHO
-from networks.brainprop import ARCHITECTURES
-from networks.brainprop import EPSILON as SHARE
+from networks.architectures import ARCHITECTURES
+from networks.architectures import EPSILON as SHARE
 from networks.schedule import Schedule
 from runs import one
 from runs.actions import ACTIONS, ALWAYS

@@ -12,7 +12,7 @@ from datasets import load_dataset
 from errors import RunError
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, train
-from networks.brainprop import build_classifier
+from networks.architectures import build_classifier
 from networks.directed import DEEP
 from networks.smallWorld import SmallWorldEP, wire_up
 from report.reader import read_results
