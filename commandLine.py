@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 
 from errors import RunError, UserError
 from manual.spelling import hint
-from options import ENDLESS, SHARED, Flag, Parser, option_name
-from options import build_parser as parser_of
+from options.defaults import ENDLESS, SHARED
+from options.parser import Flag, Parser, option_name
+from options.shared import build_parser as parser_of
 from records.exported import read_network_options
 from records.names import PLAN, RECORD
 from records.record import read_options

@@ -20,7 +20,7 @@ import numpy as np
 from drawing.compared import comparisons
 from drawing.reading import numbers, read_arrays, read_table
 from errors import RunError
-from options import ENDLESS
+from options.defaults import ENDLESS
 from records.names import METRICS, PLAN, SUMMARY
 from records.writing import write_whole
 from report.experiments import Spread, spread_over

@@ -27,7 +27,7 @@ from commandLine import Settings, build_parser, defaults_for, methods_of
 from drawing.directed import best_network, neuron_kinds, spread_of
 from errors import RunError
 from networks.agreement import Agreement, Settling
-from options import ALIASES
+from options.defaults import ALIASES
 from records.names import ARRAYS, CHECKPOINT, COLUMNS, METRICS, PLAN, RECORD, SUMMARY
 from systems import system_of
 from systems.base import SEARCH, System

@@ -21,7 +21,7 @@ from typing import Any
 from commandLine import Settings, parse, typed_options
 from datasets import Dataset, load_dataset
 from errors import RunError
-from options import option_name
+from options.parser import option_name
 from readers.names import NAMES
 from records.writing import write_whole
 from report.comparison import COMPARISON, write_comparison

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from commandLine import Settings, expanded, fitted, is_many, parse, typed_options
 from datasets import Dataset
 from errors import RunError, Stopped, UserError
-from options import option_name
+from options.parser import option_name
 from records.lock import lock
 from records.names import ARRAYS, METRICS, PLAN, RECORD, SUMMARY
 from records.record import read_options

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from errors import UserError
-from options import positive_int
+from options.values import positive_int
 from records.names import PLAN
 from report.reader import read_results
 from report.reproduction import PAPERS, Kept, Row, rows_of

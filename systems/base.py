@@ -11,14 +11,14 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from options import ADAM_RATE
+from options.defaults import ADAM_RATE
 from systems.papers import results_of, sentence
 
 PHASES = frozenset(  # shared options that only networks with a state driven to rest read
     {"dt", "T", "Kmax", "beta", "beta_sign", "nudge", "persistent", "compile"}
     | {"solver", "omega", "tol", "max_sweeps"}
 )
-OPTIMISING = frozenset(  # options of options.py that a system owns whose rules can use them
+OPTIMISING = frozenset(  # shared options that a system owns whose rules can use them
     {"optimizer", "momentum", "weight_decay", "schedule", "halve_every", "warmup"}
 )
 MEASURING = {"plotcurves", "receipe", "recipe"}  # actions that compare EP with BPTT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from errors import UserError
-from options import held_share, natural, share
+from options.values import held_share, natural, share
 from systems.base import COST, OPTIMISING, Measure, Preset, System, rates_with
 
 BATCH_SIZE = {"dense": 128, "conv": 128, "loccon": 32, "deep": 128}  # as published

@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 from errors import UserError
-from options import Flag, finite, natural, not_negative, positive, positive_int
+from options.parser import Flag
+from options.values import finite, natural, not_negative, positive, positive_int
 from systems.base import COST, MEASURING, OPTIMISING, Measure, Preset, System, rates_with
 
 TUNED_ASYM = "--dt 0.1 --T 200 --Kmax 100 --beta 5 --dt_W 5 --epochs 500"

@@ -8,7 +8,8 @@ import math
 from typing import Any
 
 from errors import UserError
-from options import Flag, natural, part, positive_int
+from options.parser import Flag
+from options.values import natural, part, positive_int
 from systems.base import MEASURING, OPTIMISING, PHASES, Preset, System, rates_with
 
 WITH_BP = System.rules + ("BP",)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from errors import UserError
 from manual.help import width, wrapped
 from manual.spelling import hint, plain
-from options import SHARED
+from options.defaults import SHARED
 from systems.base import Preset, System
 from systems.papers import PaperResult, results_of
 

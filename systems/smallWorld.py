@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from errors import UserError
-from options import not_negative, share
+from options.values import not_negative, share
 from systems.base import COST, ERRORS, OPTIMISING, SEARCH, Measure, Preset
 from systems.layered import RELAXED, Layered
 

@@ -1,0 +1,1 @@
+"""The options: their types, their defaults, and the parser that joins them."""
