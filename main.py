@@ -16,7 +16,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from commandLine import Settings, is_many, parse
+from commandLine import parse
+from commandLine.settings import Settings, is_many
 from errors import RunError, Stopped, UserError, lacks_memory
 from process import first_of_all, launched
 from runs.log import Log

@@ -20,15 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from commandLine import (
-    build_parser,
-    defaults_for,
-    fitted,
-    methods_of,
-    parse,
-    recorded_options,
-    words_of,
-)
+from commandLine import parse
+from commandLine.settings import build_parser, defaults_for, fitted, methods_of, recorded_options
+from commandLine.words import words_of
 from parallel import WORST
 from report.reader import PER_EPOCH, Run, is_finished, kept_epoch
 from systems import METHODS, PRESETS, SYSTEMS, partner_of

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from commandLine import Settings, build_parser, defaults_for, methods_of
+from commandLine.settings import Settings, build_parser, defaults_for, methods_of
 from drawing.directed import best_network, neuron_kinds, spread_of
 from errors import RunError
 from networks.agreement import Agreement, Settling

@@ -18,7 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from commandLine import Settings, parse, typed_options
+from commandLine import parse
+from commandLine.actions import COMPARE
+from commandLine.settings import Settings
+from commandLine.words import typed_options
 from datasets import Dataset, load_dataset
 from errors import RunError
 from options.parser import option_name
@@ -26,7 +29,6 @@ from readers.names import NAMES
 from records.writing import write_whole
 from report.comparison import COMPARISON, write_comparison
 from runFolder import RunFolder, createPath
-from runs.actions import COMPARE
 from runs.many import Group, Run, plan_runs, split_words, write_plan
 from runs.place import device_name
 from runs.setup import device_of

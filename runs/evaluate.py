@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from commandLine import Settings, recorded_options
+from commandLine.settings import Settings, recorded_options
 from datasets import Dataset
 from errors import RunError
 from netClasses import EquilibriumNetwork

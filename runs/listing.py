@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from commandLine import Settings
+from commandLine.settings import Settings
 from records.lock import lock
 from records.names import LOCK
 from report.reader import (

@@ -25,7 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from commandLine import Settings, expanded, fitted, is_many, parse, typed_options
+from commandLine import parse
+from commandLine.settings import Settings, fitted, is_many
+from commandLine.words import expanded, typed_options
 from datasets import Dataset
 from errors import RunError, Stopped, UserError
 from options.parser import option_name

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from commandLine import Settings
+from commandLine.settings import Settings
 from datasets import Split
 from gradientMatching import (
     compare_processes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commandLine import Settings
+from commandLine.settings import Settings
 from report.tables import write_report
 from runs.evaluate import run_evaluation
 from runs.listing import run_list

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import plotFunctions
-from commandLine import Settings, recorded_options
+from commandLine.settings import Settings, recorded_options
 from process import first_of_all
 from records.record import createHyperparameterfile
 from runFolder import RunFolder, createPath

@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from commandLine import Settings, fitted, methods_of
+from commandLine.settings import Settings, fitted, methods_of
 from datasets import Dataset, hold_out, load_dataset, normalised, one_hot, random_dataset, some_of
 from errors import RunError, lacks_memory
 from netClasses import EquilibriumNetwork

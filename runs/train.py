@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from commandLine import Settings, methods_of, recorded_options
+from commandLine.settings import Settings, methods_of, recorded_options
 from datasets import Dataset
 from errors import LostProcess, RunError, Stopped
 from networks.schedule import Schedule

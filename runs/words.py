@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from commandLine import Settings, methods_of
+from commandLine.settings import Settings, methods_of
 from datasets import Dataset
 from netClasses import EquilibriumNetwork
 from networks.phases import most_sweeps

@@ -110,7 +110,7 @@ class System:
         raise NotImplementedError
 
     def reads(self, action: Any) -> frozenset[str]:
-        """Its own options that an action (runs/actions.py) reads of it, and shared ones that
+        """Its own options that an action (commandLine/actions.py) reads of it, and shared ones that
 
         the action reads of no other system.
         """

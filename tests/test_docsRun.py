@@ -15,7 +15,8 @@ from readerChecks import write_binary
 from test_docs import COMMANDS, PAGES, PLACEHOLDERS, blocks
 
 import plotFunctions
-from commandLine import is_many, parse
+from commandLine import parse
+from commandLine.settings import is_many
 from networks import implicit
 from records.names import PLAN
 from runs.many import Run, write_plan

@@ -8,14 +8,16 @@ import commands
 import pytest
 
 import commandLine
-from commandLine import Settings, build_parser, check_typed, parse
+from commandLine import parse
+from commandLine.actions import ACTIONS, ALWAYS
+from commandLine.checks import check_typed
+from commandLine.settings import Settings, build_parser
 from errors import UserError
 from netClasses import ACTIVATIONS as RHO
 from networks.architectures import ARCHITECTURES
 from networks.architectures import EPSILON as SHARE
 from networks.schedule import Schedule
 from runs import one
-from runs.actions import ACTIONS, ALWAYS
 from systems import SYSTEMS, partner_of, system_of
 from systems.brainprop import BATCH_SIZE, EPSILON
 from systems.layered import ACTIVATIONS
@@ -174,9 +176,9 @@ def test_what_is_never_read_is_refused(line, monkeypatch, capsys):
 
 def test_a_typed_method_ends_the_benchmark_of_a_preset():
     args = parse(["--preset", "P-1h", "--training-method", "BPTT"])
-    assert commandLine.methods_of(args) == ["BPTT"]
+    assert methods_of(args) == ["BPTT"]
     args = parse(["--preset", "P-1h", "--no-benchmark"])
-    assert commandLine.methods_of(args) == ["EP"]
+    assert methods_of(args) == ["EP"]
 
 
 def test_every_flag_can_be_taken_back():

@@ -16,7 +16,8 @@ import commands
 import numpy as np
 import pytest
 
-from commandLine import fitted, parse, recorded_options
+from commandLine import parse
+from commandLine.settings import fitted, recorded_options
 from errors import RunError
 from records.names import COLUMNS
 from report.experiments import Sizes, experiments_of, options_of_presets

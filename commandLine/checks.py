@@ -1,35 +1,18 @@
-"""The command line: what must hold between options, and the defaults that depend on others.
-
-`parse(argv)` returns the options as a frozen record; a mistake ends the program with one line and
-exit status 2. `fitted(settings, data)` settles those that follow from the data set. Nothing here
-needs torch, so that --help and a mistake answer at once.
-"""
+"""What must hold between options: a mistake is a UserError of one line."""
 
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import os
-import shlex
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn
 
-from errors import RunError, UserError
+from commandLine.actions import ACTIONS, ALWAYS
+from commandLine.settings import NOT_RECORDED, Settings, build_parser, is_many, methods_of, owned
+from errors import UserError
 from manual.spelling import hint
-from options.defaults import ENDLESS, SHARED
-from options.parser import Flag, Parser, option_name
-from options.shared import build_parser as parser_of
-from records.exported import read_network_options
-from records.names import PLAN, RECORD
-from records.record import read_options
-from runs.actions import ABOUT, ACTIONS, ALWAYS, FILTERS
-from systems import PRESETS, SYSTEMS, system_of
+from options.parser import option_name
+from systems import SYSTEMS, system_of
 from systems.base import System
-from systems.brainprop import BATCH_SIZE, BRAINPROP, PUBLISHED_DATASETS
-from systems.listing import listing
 
 FREE_WHEN_RESUMING = {"resume", "epochs", "data_dir", "device_label", "threads", "quiet"}
 FREE_WHEN_RESUMING |= {"name", "note", "no_figures"}
@@ -37,260 +20,7 @@ FREE_WHEN_RESUMING |= {"tensorboard", "jobs", "backend", "scheduler", "dry_run"}
 OF_MANY_RUNS = ("jobs", "backend", "scheduler")
 MOST_JOBS, JOBS_PER_CORE, MOST_RUNS = 64, 8, 100_000
 SELECTORS = frozenset().union(*(system.selectors for system in SYSTEMS))
-NOT_RECORDED = {"config", "resume", "preset", "list_presets", "print_completion", "quiet", "sweep"}
-NOT_RECORDED |= {"trials", "jobs", "backend", "scheduler", "dry_run", "folders", "system", "n_out"}
-NOT_RECORDED |= {"json", "contestants", "datasets", "to_error", "export"}
-
-
 NOT_SWEPT = NOT_RECORDED | {"seed", "help", "results_dir"}
-
-
-class Settings(SimpleNamespace):
-    """The options of a run, and the `system` that they mean; nobody writes to them."""
-
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise AttributeError(f"settings are frozen: {name} = {value!r} would be a change")
-
-    def changed(self, **values: Any) -> Settings:
-        """The same with other values."""
-        return type(self)(**vars(self) | values)
-
-
-@functools.cache
-def build_parser() -> Parser:
-    """The parser of all options of all systems."""
-    return parser_of(SYSTEMS, ABOUT)
-
-
-@functools.cache
-def owned() -> frozenset[str]:
-    """The options that some system owns."""
-    return frozenset().union(*(system.owns for system in SYSTEMS))
-
-
-# From words to options --------------------------------------------------------------------------
-
-
-def parse(argv: list[str]) -> Settings:
-    """Read a command line, with the options of a preset, a record or a checkpoint before it.
-
-    Ends the program with status 2 and one line if an option is wrong or does not fit the others.
-    """
-    parser = build_parser()
-    words = expanded(argv)
-    base = recorded_words(parser, words)
-    args = parser.parse_args(base + words)
-    before = parser.parse_args(base) if base else None
-    if args.print_completion:
-        print(completion(parser, args.print_completion))
-        sys.exit(0)
-    typed = typed_options(words)
-    try:
-        if args.list_presets is not None:
-            print(listing(SYSTEMS, args.list_presets))
-            sys.exit(0)
-        check_kind(args, before, typed)
-        return settled(args, typed, typed - unchanged(args, base, typed))
-    except UserError as error:
-        parser.error(str(error))
-
-
-def expanded(argv: list[str]) -> list[str]:
-    """The words of a command line with their options spelt as this program does."""
-    parser = build_parser()
-    return parser.same_spelling(published_words(parser, argv))
-
-
-def published_words(parser: Parser, argv: list[str]) -> list[str]:
-    """BrainProp's published command line, <dataset> <architecture> <algorithm> [-s] [-l FILE],
-
-    as options; any other is left as it is. -s asks for files that are always written here.
-    """
-    if not argv or argv[0] not in PUBLISHED_DATASETS:
-        return argv
-    first = argparse.ArgumentParser(prog="main.py", add_help=False, allow_abbrev=False)
-    first.error = parser.error
-    first.add_argument("dataset", choices=PUBLISHED_DATASETS)
-    first.add_argument("architecture", choices=BATCH_SIZE)
-    first.add_argument("algorithm", choices=BRAINPROP.rules)
-    first.add_argument("-s", action="store_true")
-    first.add_argument("-l", metavar="FILE")
-    named, rest = first.parse_known_args(argv)
-    if named.l:
-        return ["--action", "evaluate", "--load", named.l, *rest]
-    words = ["--dataset", PUBLISHED_DATASETS[named.dataset], "--architecture", named.architecture]
-    return [*words, "--training-method", named.algorithm, *rest]
-
-
-def typed_options(words: list[str]) -> set[str]:
-    """Names of the options that a command line sets."""
-    return set(values_of(words))
-
-
-def values_of(words: list[str]) -> dict[str, Any]:
-    """The options that some words set, by name."""
-    parser = parser_of(SYSTEMS, ABOUT)
-    for action in parser._actions:
-        action.default = argparse.SUPPRESS
-    return vars(parser.parse_args(words))
-
-
-def unchanged(args: argparse.Namespace, base: list[str], typed: set[str]) -> set[str]:
-    """The typed options that have just the value they were recorded with."""
-    if args.resume is None or not base:
-        return set()
-    recorded = vars(build_parser().parse_args(base))
-    return {name for name in typed if getattr(args, name) == recorded[name]}
-
-
-def recorded_words(parser: Parser, argv: list[str]) -> list[str]:
-    """The options that --preset, --config, --resume or --load stand for, as words to parse."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--preset", "--config", "--resume", "--load"):
-        first.add_argument(name, nargs="?")
-    named = vars(first.parse_known_args(argv)[0])
-    chosen = {name: value for name, value in named.items() if value is not None}
-    if len(chosen) > 1:
-        parser.error(f"{' and '.join('--' + name for name in chosen)} exclude each other")
-    if chosen.get("preset") in PRESETS:
-        return parser.same_spelling(shlex.split(PRESETS[chosen["preset"]].options))
-    try:
-        if "config" in chosen:
-            return checked_words(parser, read_options(chosen["config"]), chosen["config"])
-        if "resume" in chosen and not (Path(chosen["resume"]) / PLAN).exists():
-            record = Path(chosen["resume"]) / RECORD
-            if not record.exists():
-                what = "is no folder of a run" if record.parent.is_dir() else "does not exist"
-                raise RunError(f"{record.parent} {what}: give one that holds a {RECORD}")
-            return checked_words(parser, resumable(read_options(record), record), record)
-        if "load" in chosen:
-            recorded = read_network_options(chosen["load"])
-            return words_of(parser, {k: v for k, v in recorded.items() if k != "test_samples"})
-    except RunError as error:
-        parser.error(f"--{next(iter(chosen))}: {error}")
-    return []
-
-
-def checked_words(parser: Parser, options: dict[str, Any], source: str | Path) -> list[str]:
-    """The words of recorded options, each of which is right by itself; a mistake names its file."""
-    parser.source = str(source)
-    words = words_of(parser, options)
-    parser.parse_args(words)
-    parser.source = ""
-    return words
-
-
-def resumable(options: dict[str, Any], record: Path) -> dict[str, Any]:
-    """The recorded options, if they are those of a training.
-
-    Raises:
-        RunError: they are of something that is done in one go.
-    """
-    action = options.get("action", "train")
-    if action != "train":
-        raise RunError(
-            f"{record.parent} is of --action {action}, which has no middle to go on from: do it "
-            f"again by --config {record}"
-        )
-    return options
-
-
-def words_of(parser: Parser, options: dict[str, Any]) -> list[str]:
-    """Recorded options as words of a command line, so that they meet the same checks."""
-    words = []
-    actions = {action.dest: action for action in parser._actions if action.option_strings}
-    for key, value in options.items():
-        if key not in actions:
-            parser.error(f"the record has an option {key!r} that this program does not know")
-        action = actions[key]
-        name = action.option_strings[0]
-        if isinstance(action, Flag):
-            words += [] if value is None else [name if value else action.opposite]
-        elif isinstance(value, list):
-            words += [name, *map(str, value)]
-        elif value is not None and value is not False:
-            words.append(f"{name}={value}")
-    return words
-
-
-def completion(parser: Parser, shell: str) -> str:
-    """What a shell must read to complete the options and their values."""
-    try:
-        import shtab
-    except ImportError:
-        parser.error("--print-completion needs the package shtab: pip install shtab")
-    for action in parser._actions:
-        if action.type is Path:
-            action.complete = shtab.FILE
-    return shtab.complete(parser, shell)
-
-
-# What must hold between options -----------------------------------------------------------------
-
-
-def settled(args: argparse.Namespace, typed: set[str], new: set[str]) -> Settings:
-    """The options with their defaults filled in, checked against each other.
-
-    Args:
-        typed: names of the options on the command line. new: without those that only repeat what
-            was recorded.
-    Raises:
-        UserError: they contradict each other, or one is not read.
-    """
-    looks = not ACTIONS[args.action].of_systems  # at results, whatever they are of
-    if args.folders and not looks:
-        raise UserError(stray(" ".join(map(str, args.folders))))
-    by_hand_wins(args, typed)
-    system = system_of(args)
-    check_typed(args, system, typed)
-    values = vars(args) | defaults_for(args, system)
-    settings = Settings(**values, system=system)
-    if ACTIONS[args.action].defaults:
-        return planning(settings, typed, new)
-    if looks:
-        return settings.changed(**dict.fromkeys(FILTERS - typed))
-    check_pairs(settings, typed, new)
-    check_sweeps(args.sweep or [])
-    check_many(settings, typed)
-    check_solver(settings, typed)
-    check_nudge(settings, typed)
-    check_phases(settings)
-    check_optimizer(settings, typed, new)
-    system.check(settings, typed)
-    check_rule(settings)
-    check_noise(settings)
-    return settings
-
-
-def planning(settings: Settings, typed: set[str], new: set[str]) -> Settings:
-    """The options of an action that plans many runs itself, of systems that differ."""
-    given = dict(ACTIONS[settings.action].defaults)
-    if settings.minutes:
-        given["epochs"] = ENDLESS
-    settings = settings.changed(**{k: v for k, v in given.items() if k not in typed})
-    check_sweeps(settings.sweep or [])
-    check_many(settings, typed)
-    fixed = new - FREE_WHEN_RESUMING - {"action", "to_error"}
-    if settings.resume and fixed:
-        wrong = ", ".join(build_parser().spelling(name) for name in sorted(fixed))
-        raise UserError(f"--resume goes on with the planned runs: {wrong} cannot be changed")
-    return settings
-
-
-def by_hand_wins(args: argparse.Namespace, typed: set[str]) -> None:
-    """What is typed ends what a preset or a record says against it: a method its --benchmark, a
-
-    number of steps its --solver.
-    """
-    compares = "benchmark" not in system_of(args).refuses
-    if "benchmark" in typed and "training_method" in typed and args.benchmark and compares:
-        raise UserError("--benchmark trains by two methods: leave --training-method out")
-    if "training_method" in typed:
-        args.benchmark = False
-    if typed & {"T", "Kmax"} and "solver" not in typed:
-        args.solver = None
-    if "halve_every" in typed and "schedule" not in typed:
-        args.schedule = None
 
 
 def stray(word: str) -> str:
@@ -360,24 +90,6 @@ def of_record(args: argparse.Namespace, typed: set[str]) -> str:
     how = build_parser().spelling(sorted(typed & SELECTORS)[0])
     source = f"--preset {args.preset}" if args.preset else f"--config {args.config}"
     return f", which {how} asks for: it is one of {source}"
-
-
-def defaults_for(args: argparse.Namespace, system: System) -> dict[str, Any]:
-    """Values of the options that were left out and depend on the system."""
-    defaults = {k: v for k, v in SHARED.items() if k not in system.refuses}
-    defaults |= system.defaults_of(args)
-    if system.has_phases:
-        stepped = args.T or args.Kmax or system.restless
-        unsaid = "step" if stepped else system.defaults.get("solver", "relax")
-        defaults["solver"] = args.solver or unsaid
-        if defaults["solver"] == "relax" and not ACTIONS[args.action].every_solver:
-            defaults["T"] = None  # it is as long as it takes
-    if args.minutes and args.epochs is None:
-        defaults["epochs"] = ENDLESS  # which the minutes end
-    if "schedule" in system.owns:
-        halves = defaults.get("halve_every") if args.halve_every is None else args.halve_every
-        defaults["schedule"] = "step" if halves else "constant"
-    return {name: v for name, v in defaults.items() if getattr(args, name) is None}
 
 
 def check_pairs(args: Settings, typed: set[str], new: set[str]) -> None:
@@ -580,35 +292,3 @@ def check_optimizer(args: Settings, typed: set[str], new: set[str]) -> None:
         raise UserError(
             "--resume: --epochs cannot be changed with --schedule cosine, which ends at the last"
         )
-
-
-def is_many(args: Settings) -> bool:
-    """The command stands for runs in a common folder."""
-    planned = bool(args.resume and (args.resume / PLAN).exists())
-    return planned or bool(args.sweep or args.trials > 1 or ACTIONS[args.action].defaults)
-
-
-def methods_of(args: Settings) -> list[str]:
-    """The methods a run trains by."""
-    return args.system.compared if args.benchmark else [args.training_method]
-
-
-# What follows from the data set -----------------------------------------------------------------
-
-
-def fitted(args: Settings, data: Any) -> Settings:
-    """The settings with what follows from the sizes of the data.
-
-    Raises:
-        UserError: they do not fit the data.
-    """
-    return args.changed(**args.system.settle(args, data))
-
-
-def recorded_options(args: Settings) -> dict[str, Any]:
-    """Every option that shapes the run, as plain values for the record."""
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in vars(args).items()
-        if name not in NOT_RECORDED
-    }
