@@ -12,7 +12,7 @@ import pytest  # noqa: E402
 import sklearn.datasets  # noqa: E402
 
 import plotFunctions  # noqa: E402
-import runFolder  # noqa: E402
+from records import record  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -30,10 +30,10 @@ def undrawn():
 def once():
     """In this process the digits are read from their text file, and git is asked, once."""
     digits = sklearn.datasets.load_digits()
-    commit = runFolder.source_commit()
+    commit = record.source_commit()
     with (
         mock.patch("sklearn.datasets.load_digits", lambda: copy.deepcopy(digits)),
-        mock.patch("runFolder.source_commit", lambda: commit),
+        mock.patch("records.record.source_commit", lambda: commit),
     ):
         yield
 

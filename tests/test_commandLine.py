@@ -326,12 +326,12 @@ def test_a_recorded_size_without_bounds_is_a_sentence(place, capfd):
 
 
 def test_memory_that_ends_while_a_network_is_built_is_a_sentence(place, capfd, monkeypatch):
-    from runs import one
+    from runs import setup
 
     def build(self, args, data):
         torch.empty(2**50)
 
-    monkeypatch.setattr(one, "all_memory", lambda: None)  # as on a system that does not tell
+    monkeypatch.setattr(setup, "all_memory", lambda: None)  # as on a system that does not tell
     monkeypatch.setattr("systems.layered.EnergyBased.build", build)
     assert "not enough memory for this network" in commands.fails(DIGITS, capfd)
 

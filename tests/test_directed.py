@@ -8,7 +8,7 @@ import torch
 from goldenCases import GOLDEN, relative_error
 
 from gradientMatching import compare_processes, forward_process, free_trajectory
-from networks import directed, directedRules
+from networks import directedNetwork, directedRules
 from networks.directed import DEEP, AsymmetricEP
 from networks.directedParts import Plasticity, connection_mask, prune, pruning_probabilities
 from networks.directedReport import cosine_to_descent, loss_gradients
@@ -158,7 +158,9 @@ OPTIONS = {
 def test_options_of_the_update(monkeypatch, name, key):
     golden = Golden(name, **OPTIONS[key])
     if "sparse" in key:  # the start is given: nothing else is drawn
-        monkeypatch.setattr(directed, "draw", lambda *args: golden.tensor("sparse_random")[None])
+        monkeypatch.setattr(
+            directedNetwork, "draw", lambda *args: golden.tensor("sparse_random")[None]
+        )
     golden.teach()
     golden.check(golden.net.W[0], key)
 
@@ -374,7 +376,7 @@ def test_resting_networks_end_early_without_a_trace(build, monkeypatch):
     rule = Plasticity(dt_W=2.0, beta_0=0.3)
     results = []
     for chunk in (50, 100_000):  # the second never looks before the end
-        monkeypatch.setattr(directed, "CHUNK", chunk)
+        monkeypatch.setattr(directedNetwork, "CHUNK", chunk)
         net = lively(build, plasticity=rule)
         lesson = lesson_of(net, 3000, 3000)
         results.append((net.W.detach(), lesson))

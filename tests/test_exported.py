@@ -177,19 +177,19 @@ def test_weights_that_are_shipped_are_small_and_of_a_row_of_the_table(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_weights_that_are_shipped_have_the_error_of_the_table(file, monkeypatch):
-    from runs import one
+    from runs import evaluate as place
 
     places = [os.environ.get("DATA_DIR", ""), commands.ROOT / ".." / "shared" / "data"]
     data = next((Path(p) for p in places if p and (Path(p) / "MNIST" / "raw").is_dir()), None)
     if read_header(file)["dataset"] == "mnist" and data is None:
         pytest.skip("MNIST is not at hand: DATA_DIR names the folder that holds MNIST/raw")
-    found, evaluate = {}, one.evaluate
+    found, evaluate = {}, place.evaluate
 
     def noted(net, split, plan, method, *rest):
         found[method] = evaluate(net, split, plan, method, *rest)
         return found[method]
 
-    monkeypatch.setattr(one, "evaluate", noted)
+    monkeypatch.setattr(place, "evaluate", noted)
     commands.call("--action", "evaluate", "--load", file, "--data-dir", data or "data")
     assert found
     draws = read_header(file)["training_method"] in ("DEEP", "asymEP")  # the states it starts from

@@ -11,13 +11,13 @@ import commandLine
 from commandLine import parse
 from commandLine.actions import ACTIONS, ALWAYS
 from commandLine.checks import check_typed
-from commandLine.settings import Settings, build_parser
+from commandLine.settings import Settings, build_parser, methods_of
 from errors import UserError
 from netClasses import ACTIVATIONS as RHO
 from networks.architectures import ARCHITECTURES
 from networks.architectures import EPSILON as SHARE
 from networks.schedule import Schedule
-from runs import one
+from runs import evaluate, measure, one, train
 from systems import SYSTEMS, partner_of, system_of
 from systems.brainprop import BATCH_SIZE, EPSILON
 from systems.layered import ACTIVATIONS
@@ -99,12 +99,13 @@ def names_read(key: str, action: str, place) -> frozenset[str]:
             words += ["--batch-size", "5"]
         if action != "evaluate":
             words += ["--results-dir", str(place / key / action)]
-    whole = one.schedule_of
+    whole = train.schedule_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(commandLine, "Settings", Traced)
-        patch.setattr(one, "schedule_of", schedule_of)
+        for actions in (train, evaluate, measure):
+            patch.setattr(actions, "schedule_of", schedule_of)
         patch.setattr(dataclasses, "replace", replace)
-        patch.setattr(one, "draw_figures", lambda path: None)
+        patch.setattr("plotFunctions.plot_folder", lambda path: [])
         commands.call(*words)
     return frozenset(read)
 

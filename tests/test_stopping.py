@@ -13,7 +13,7 @@ from main import main
 from netFunctions import evaluate
 from process import NEVER, StopRequest
 from records.checkpoint import read_checkpoint
-from runs import one
+from runs import setup
 from runs.setup import STEP_OF_TEST, build_network, load_data, schedule_of
 
 LINES = {
@@ -113,7 +113,7 @@ def test_parts_of_a_test_answer_as_the_whole(monkeypatch):
     args, data = load_data(parse(words.split()))
     net = build_network(args, data)
     whole = evaluate(net, data.test, schedule_of(args, net))
-    monkeypatch.setattr(one, "STEP_OF_TEST", 50 * net.multiplications)
+    monkeypatch.setattr(setup, "STEP_OF_TEST", 50 * net.multiplications)
     plan = schedule_of(args, net)
     parts = evaluate(net, data.test, plan)
     assert plan.test_batch_size == 50
