@@ -57,7 +57,7 @@ def number_of(path: Path, kind: str) -> int:
 
 
 def in_one_file(module: str, there: set[str]) -> str:
-    """The text of a module that runs alone: what it takes from others stands in its place.
+    """The text of a module that runs alone: others of the project stand where it imports them.
 
     there: the modules that the text has already, to which it adds.
     """
@@ -70,9 +70,7 @@ def in_one_file(module: str, there: set[str]) -> str:
         there.add(name)
         return in_one_file(name, there).replace("from __future__ import annotations\n", "")
 
-    return re.sub(
-        r"^from ((?:drawing|records)\.\w+) import (?:\([^)]*\)|.*)\n", imported, text, flags=re.M
-    )
+    return IMPORT.sub(imported, text)
 
 
 class RunFolder:

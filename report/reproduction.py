@@ -36,7 +36,6 @@ PAPERS = {  # as they are named on the command line: their sections of papers.cs
 RUNS = ("row", "method", "seed", "epochs", "asked", "finished", "seconds", "machine", "commit")
 RUNS += ("options",)
 MEASURES = ("row", "method", "seed", "measure", "value")
-OWN_COLUMNS = ("method", "seed")  # of a row's learning curves, before those of metrics.csv
 Key = tuple[str, str, int]  # row, method, seed
 
 

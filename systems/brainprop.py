@@ -9,7 +9,7 @@ from options.values import held_share, natural, share
 from systems.base import COST, OPTIMISING, Measure, Preset, System, rates_with
 
 BATCH_SIZE = {"dense": 128, "conv": 128, "loccon": 32, "deep": 128}  # as published
-EPSILON = 0.02  # of networks/brainprop.py
+EPSILON = 0.02  # of networks/architectures.py
 PUBLISHED_DATASETS = {  # of the published command line: <dataset> <architecture> <algorithm>
     "MNIST": "mnist",
     "CIFAR10": "cifar10",

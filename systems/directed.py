@@ -28,7 +28,7 @@ OURS = "the paper gives no settings for sparsification; these are ours"
 ASYM_AND, ASYM_OR, ASYM_XOR = ((f"asymmetric EP, {task}",) for task in ("AND", "OR", "XOR"))
 
 
-LOOKED_AT = 51  # steps that networks/directed.py keeps at a time
+LOOKED_AT = 51  # steps that networks/directedNetwork.py keeps at a time
 LARGEST_STEP = 1e5  # of the weights, with which anything was seen to be learnt is far below
 UPDATES_PER_SECOND = 4e7  # of states, on one core of an AMD EPYC, with what DEEP's rule gathers
 LONG = 10.0  # minutes, of a training that is told beforehand how long it is
