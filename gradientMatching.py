@@ -21,7 +21,7 @@ from tqdm import tqdm
 from datasets import Split
 from netClasses import EquilibriumNetwork
 from networks.agreement import RESTS, Agreement, Settling
-from networks.gradients import pull_back
+from networks.gradients import agreement, pull_back
 from networks.schedule import Tensors
 from solvers import SOLVERS, Search, largest_change, settle_rule
 
@@ -249,14 +249,6 @@ class Mismatch:
         values = self.values()
         std = values.std().item() if values.numel() > 1 else math.nan  # of one unit there is none
         return values.mean().item(), std
-
-
-def agreement(D: torch.Tensor, N: torch.Tensor) -> Agreement:
-    D, N = D.flatten().double(), N.flatten().double()  # products of float32 may vanish
-    same, zero = (D * N > 0).double().mean(), ((D == 0) & (N == 0)).double().mean()
-    smallest = torch.finfo(torch.float64).tiny  # a shorter vector counts as 0
-    cosine = torch.nn.functional.cosine_similarity(D, N, 0, smallest)
-    return Agreement(100 * same.item(), 100 * zero.item(), cosine.item())
 
 
 def settling(net: EquilibriumNetwork, trajectory: list[Tensors], beta: float) -> Settling:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from gradientMatching import agreement
+from networks.gradients import agreement
 from networks.implicit import SWEPT_TO, Reference, equilibrium_gradient
 from networks.schedule import Pairs, Schedule, Tensors
 

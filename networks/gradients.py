@@ -1,4 +1,4 @@
-"""The exact gradient that rules are judged against: through steps (BPTT), and at rest."""
+"""The exact gradient that rules are judged against, through steps (BPTT) and at rest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from networks.agreement import Agreement
 from networks.schedule import Pairs, Tensors
 from solvers import Solution, krylov
 
@@ -125,3 +126,12 @@ def adjoint_sweep(blocks: list[list[int]], s: Tensors, after: Tensors) -> Callab
         return adjoint
 
     return sweep
+
+
+def agreement(D: torch.Tensor, N: torch.Tensor) -> Agreement:
+    """How far an update D and the gradient N agree, both of any shape, the same."""
+    D, N = D.flatten().double(), N.flatten().double()  # products of float32 may vanish
+    same, zero = (D * N > 0).double().mean(), ((D == 0) & (N == 0)).double().mean()
+    smallest = torch.finfo(torch.float64).tiny  # a shorter vector counts as 0
+    cosine = torch.nn.functional.cosine_similarity(D, N, 0, smallest)
+    return Agreement(100 * same.item(), 100 * zero.item(), cosine.item())
