@@ -34,21 +34,28 @@ HARDLY = 0.1  # share of the gradient's norm below which a nudge has hardly arri
 NEGLIGIBLE = 1e-9  # share of the largest below which a value counts as 0
 LINEAR_TO = 1e-11  # tolerance of the linear response in the limit
 LEAST = 50  # sweeps or steps of an ideal phase, at least
+OTHER_RULES = ("coupled", "contrastive")  # whose output is held instead of nudged
+AS_TYPED = ("as set", "other rule")  # settings of a case that are what a user would type
 FIELDS = ("cosine", "norm_ratio", "same_sign", "both_zero")
 
 
 class Case(NamedTuple):
     """How a batch is taught: one row of the tables."""
 
-    nudge: str
+    nudge: str  # or the rule, where it is another one than EP
     solver: str
     plan: Schedule
-    setting: str = "as set"  # or "at rest" or "limit"
+    setting: str = "as set"  # or "other rule", "at rest", "limit"
 
     @property
     def name(self) -> str:
         nudge = f"{self.nudge}, {self.solver}"
-        return nudge if self.setting == "as set" else f"{nudge}, {self.setting}"
+        return nudge if self.setting in AS_TYPED else f"{nudge}, {self.setting}"
+
+    @property
+    def method(self) -> str:
+        """Of the network's rules; empty: its first."""
+        return self.nudge if self.setting == "other rule" else ""
 
     @property
     def options(self) -> str:
@@ -91,8 +98,8 @@ class Audit(NamedTuple):
         """What is wrong with the rule itself, as a sentence; empty if nothing is."""
         return next((row.flaw for row in self.rows if row.flaw), "")
 
-    def of(self, setting: str) -> list[Row]:
-        return [row for row in self.rows if row.case.setting == setting]
+    def of(self, *settings: str) -> list[Row]:
+        return [row for row in self.rows if row.case.setting in settings]
 
     def text(self) -> str:
         """Everything for people."""
@@ -104,7 +111,7 @@ class Audit(NamedTuple):
         for title, field, digits, rows in (
             ("cosine", "cosine", 6, self.rows),
             ("norm ratio", "norm_ratio", 4, self.rows),
-            ("equal signs, %", "equal_signs", 2, self.of("as set")),
+            ("equal signs, %", "equal_signs", 2, self.of(*AS_TYPED)),
         ):
             lines += ["", self.table(title, field, digits, rows)]
         return "\n".join([*lines, "", self.advice()])
@@ -318,7 +325,7 @@ def audit(net, data: torch.Tensor, target: torch.Tensor, schedule: Schedule) -> 
                 rows.append(measured(net, case, batch, reference, floor))
             except ValueError:  # no equilibrium under so strong a nudge, or a rule without this one
                 continue
-    order = ("as set", "at rest", "limit")
+    order = (*AS_TYPED, "at rest", "limit")
     rows.sort(key=lambda row: order.index(row.case.setting))
     floor = next(filter(None, floors), "")
     return Audit(subjects, rows, references, len(data), floor, abs(schedule.beta))
@@ -363,6 +370,7 @@ def cases(net, schedule: Schedule, solver: str, reference: Reference) -> list[Ca
     small = dataclasses.replace(ideal, beta=SMALL)
     return [
         *every(plan, "as set"),
+        *(Case(name, solver, plan, "other rule") for name in OTHER_RULES if name in net.rules),
         Case("fixed +", solver, ideal, "at rest"),
         *every(small, "limit", tol=LINEAR_TO),
     ]
@@ -370,7 +378,7 @@ def cases(net, schedule: Schedule, solver: str, reference: Reference) -> list[Ca
 
 def measured(net, case: Case, batch: tuple, reference: Reference, floor: str) -> Row:
     """Teach a copy of the network by the case and compare what has changed with the gradient."""
-    updates, state = taught(net, *batch, case.plan)
+    updates, state = taught(net, *batch, case.plan, case.method)
     away = distance(state, reference.state)
     groups = list(zip(updates, reference.pairs, strict=True))
     every = [joined(pairs) for pairs in zip(*((u, g) for u, g in groups), strict=True)]

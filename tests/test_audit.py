@@ -332,6 +332,16 @@ def test_both_signs_are_nearer_to_the_gradient_than_one():
         assert one < rows[f"both, {solver}"] < rows[f"linear, {solver}"]
 
 
+def test_other_rules_are_beside_the_nudges_and_without_a_limit():
+    found = audited("exact output", T=200, Kmax=60)
+    rules = found.of("other rule")
+    assert {row.case.name for row in rules} == {
+        *("coupled, step", "coupled, relax", "contrastive, step", "contrastive, relax")
+    }
+    assert all(0.5 < row.cosine[0] < 0.9999 for row in rules)
+    assert not any(row.case.nudge in found.advice() for row in rules)
+
+
 def test_nothing_has_no_angle():
     one, nothing = torch.tensor([1.0, -2.0, 1e-17]), torch.zeros(3)
     assert compared(-one, one) == pytest.approx((1.0, 1.0, 200 / 3, 100 / 3))
@@ -351,7 +361,8 @@ def test_the_command_prints_stores_and_draws(tmp_path):
     text = (folder / "audit.txt").read_text()
     record = json.loads((folder / "audit.json").read_text())
     assert text in printed and text.splitlines()[-1] == record["advice"]
-    assert {"fixed +", "fixed -", "both", "linear"} == {row["nudge"] for row in record["rows"]}
+    nudges = {"fixed +", "fixed -", "both", "linear", "coupled", "contrastive"}
+    assert nudges == {row["nudge"] for row in record["rows"]}
     assert set(record["rows"][0]["groups"]) == {"all", "W01", "W1x"}
     with np.load(folder / "results.npz", allow_pickle=False) as arrays:
         assert arrays["audit_cosine"].shape == (len(record["rows"]), 3)
