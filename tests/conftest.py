@@ -15,6 +15,11 @@ import plotFunctions  # noqa: E402
 from records import record  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """The modules that take longest are begun first, so that no process ends long after others."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def undrawn():
     """The program draws nothing in this process, which takes most of the time of a short run.

@@ -17,6 +17,8 @@ from networks.implicit import adjoint_gradient, equilibrium_gradient, find_rest
 from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 
+pytestmark = pytest.mark.long
+
 SIZES = [3, 5, 5, 4]
 
 

@@ -15,7 +15,7 @@ from records.checkpoint import read_checkpoint
 from runFolder import RunFolder
 from systems.brainprop import BRAINPROP
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 RUN = ["--dataset", "digits", "--architecture", "conv", "--batch-size", 64, "--threads", 1]
 RUN += ["--train-samples", 600]

@@ -22,7 +22,7 @@ from runs.many import read_rows
 from systems.referee import FILE, read_contestants
 from teaching.epoch import Epoch
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 CONTESTANTS = """name,rule,datasets,options,source
 EP,EP,,--discrete --size_tab {out} 8 {in} --lr_tab 0.1 0.2 --beta 0.1 --beta-sign both,ours

@@ -18,7 +18,7 @@ from records.checkpoint import read_checkpoint
 from systems.directed import ASYMMETRIC
 from systems.directed import DEEP as DEEP_SYSTEM
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 FAST = ["--T", 100, "--Kmax", 60, "--dt", 0.25, "--beta", 2, "--dt_W", 10, "--threads", 1]
 RUN = ["--training-method", "DEEP", "--dataset", "or", "--num_net", 4, "--epochs", 30, *FAST]

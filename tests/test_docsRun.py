@@ -21,7 +21,7 @@ from networks import implicit
 from records.names import PLAN
 from runs.many import Run, write_plan
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 CUTS = {  # where it is read, and more: less of it
     "epochs": 1,

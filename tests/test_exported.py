@@ -15,7 +15,7 @@ from commands import refuses
 from records.exported import read_export, read_header
 from runs.saved import load_run
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 WEIGHTS = commands.ROOT / "weights"
 MEASURES = commands.ROOT / "docs" / "reproduction" / "measures.csv"

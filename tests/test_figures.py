@@ -20,6 +20,8 @@ from drawing.sweeps import option_axis
 from records.names import COLUMNS
 from runFolder import RunFolder
 
+pytestmark = pytest.mark.long
+
 pytestmark = pytest.mark.figures
 
 

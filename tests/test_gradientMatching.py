@@ -10,6 +10,8 @@ from datasets import Split
 from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from plotFunctions import compute_Hist
 
+pytestmark = pytest.mark.long
+
 NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")
 # Here the two processes agree to 5e-4 and beta is 1e-3, so that what is left of their difference
 # hangs on the order in which a step adds its terms: it is compared in units of the curves.

@@ -27,7 +27,7 @@ from runs.many import training_of
 from teaching.progress import Progress
 from teaching.state import Training
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from runs import launch, many
 from runs.many import Run, plan_runs, read_rows, spread_of, tables
 from runs.setup import load_data
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 TINY = ["--dataset", "digits", "--size_tab", 10, 8, 64, "--T", 5, "--Kmax", 2]
 TINY += ["--batch-size", 500, "--lr_tab", 0.5]

@@ -20,7 +20,7 @@ from test_manyRunsKilled import LONGER, under_way, wait_until
 
 from runs import launch
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 DASK = shutil.which("dask", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 RUNS = [*LONGER, "--backend", "dask", "--scheduler"]

@@ -12,7 +12,7 @@ from test_manyRuns import TINY, group_in, same_to_the_bit, summary_of
 from records.checkpoint import read_checkpoint
 from runs import launch, many
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 TRAINING = [*map(str, TINY), "--epochs", "2", "--trials", "4"]
 

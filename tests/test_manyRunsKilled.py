@@ -22,7 +22,7 @@ from runFolder import createPath
 from runs import launch, many
 from runs.many import PLAN
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 LONGER = ["--dataset", "xor", "--network-type", "SW_no_intra", "--size_tab", 1, 8, 8, 8, 2]
 LONGER += ["--T", 60, "--batch-size", 1, "--epochs", 10, "--trials", 4]

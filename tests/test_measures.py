@@ -14,7 +14,7 @@ from datasets import load_dataset, random_dataset
 from gradientMatching import Recipe, Settling, receipe
 from netClasses import EPdisc
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 EB = "--action 'plotcurves' --no-clamp --batch-size {} --size_tab 10 {} 784 "
 EB += "--activation-function 'tanh' --dt 0.08 --beta {} --T {} --Kmax {}"

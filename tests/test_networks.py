@@ -13,6 +13,8 @@ from networks.equilibrium import BLOCK
 from networks.gradients import bptt_gradients
 from networks.schedule import Schedule
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     "build, message",

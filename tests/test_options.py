@@ -22,7 +22,7 @@ from systems import SYSTEMS, partner_of, system_of
 from systems.brainprop import BATCH_SIZE, EPSILON
 from systems.layered import ACTIVATIONS
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 # What the program reads before or beside a run, whatever the run is.
 OF_THE_PROGRAM = ALWAYS | {"trials", "sweep", "jobs", "backend", "scheduler", "resume", "load"}

@@ -25,7 +25,7 @@ from parallel import ALONE, Team
 
 pytestmark = [
     pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed"),
-    pytest.mark.xdist_group(__name__),
+    pytest.mark.long,
 ]
 
 COMMON = "--dtype float64 --quiet --threads 1 --seed 3 --no-figures"

@@ -17,8 +17,6 @@ from readerChecks import contents, error_of, random_images, write_binary
 from readers.base import DOWNLOAD_TIMEOUT, Source
 from readers.cifar import CIFAR, read_cifar
 
-pytestmark = pytest.mark.xdist_group("torchvision")
-
 KINDS = tuple(CIFAR)
 
 

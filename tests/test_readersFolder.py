@@ -139,7 +139,6 @@ def test_folder_reads_gifs_and_of_animations_the_first_frame(tmp_path):
     assert "of several pages: 1" in data.note and "left out" not in data.note
 
 
-@pytest.mark.xdist_group("torchvision")  # which takes seconds to import
 def test_folder_lists_images_as_torchvision_does(tmp_path):
     from torchvision.datasets import ImageFolder
 
@@ -155,7 +154,6 @@ def test_folder_lists_images_as_torchvision_does(tmp_path):
     assert left_out == ["beside.png", "b/deep/notes.txt"]
 
 
-@pytest.mark.xdist_group("torchvision")
 def test_every_suffix_of_torchvision_counts():
     from torchvision.datasets.folder import IMG_EXTENSIONS
 

@@ -27,7 +27,7 @@ from report.tables import write_report
 from runFolder import RunFolder
 from systems import PRESETS
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 P_1H = "--discrete --size_tab 10 512 784 --lr_tab .04 .08 --beta .1 --epochs 30"

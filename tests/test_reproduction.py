@@ -21,7 +21,7 @@ from report.reproductionPage import (
 from runs.reproduce import commands_of, main
 from systems.papers import PaperResult
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 ROW = Row("ernoult", "small", 2, "--dataset digits --size_tab 10 8 64 --epochs 2 --benchmark", "")
 ROW = ROW._replace(options=f"{ROW.options} --T 4 --Kmax 2 --batch-size 500")

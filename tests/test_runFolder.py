@@ -27,7 +27,7 @@ from records.writing import write_whole
 from runFolder import RunFolder, createPath
 from teaching.progress import Progress
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from records.checkpoint import read_checkpoint
 from runs import many as manyRuns
 from systems.smallWorld import SMALL_WORLD
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.long
 
 KINDS = ("MLFF", "SW_intra", "SW_no_intra")
 DTYPES = (torch.float64, torch.float32)

@@ -20,6 +20,8 @@ from networks.schedule import Schedule
 from networks.smallWorld import SmallWorldEP, wire_up
 from solvers import Relaxing, Search, Solution, nudged_output, relax, step
 
+pytestmark = pytest.mark.long
+
 FINE = Search(500, 1e-12, least=12)
 SIZES = {"1h": [4, 9, 12], "2h": [4, 9, 8, 12], "3h": [4, 9, 8, 7, 12], "0h": [4, 12]}
 IMAGE = (1, 22, 22)
