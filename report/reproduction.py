@@ -140,6 +140,7 @@ class Kept:
                 for line in table_of(folder / row.file):
                     key = row.name, line.pop("method"), int(line.pop("seed"))
                     numbers = {name: float(text) for name, text in line.items() if text}
+                    numbers["epoch"] = int(numbers["epoch"])
                     kept.curves.setdefault(key, []).append(numbers)
         except (OSError, KeyError, ValueError, csv.Error) as error:
             raise RunError(f"what {folder} keeps cannot be read ({error!r})") from None

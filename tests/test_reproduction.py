@@ -73,6 +73,9 @@ def test_what_is_kept_is_what_was_measured_and_reads_back(rows, results, tmp_pat
     whole = next(run for run in found if run.options["seed"] == 0)
     assert again.spread(ROW, "EP", "test_error").mean == whole.rows["EP"][-1]["test_error"]
     assert again.enter(found, [ROW]) == []  # nothing has come further
+    before = {path.name: path.read_bytes() for path in kept.folder.iterdir()}
+    again.write()
+    assert before == {path.name: path.read_bytes() for path in kept.folder.iterdir()}
 
 
 def test_a_run_of_the_row_as_it_is_takes_the_place_of_one_as_it_was(rows, results, tmp_path):
