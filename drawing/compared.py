@@ -105,7 +105,7 @@ def draw_multiples(figure, rows: list[Contestant]) -> None:
     across = min(4, len(numbers))
     down = -(-len(numbers) // across)
     figure.set_size_inches(2.4 * across + 0.4, 1.9 * down + 0.6)
-    room = {"hspace": 0.06}
+    room = {"hspace": 0.06 if figure.get_layout_engine() else 0.3}  # which makes room for titles
     panels = figure.subplots(
         down, across, squeeze=False, sharex=True, sharey=True, gridspec_kw=room
     ).flatten()
