@@ -177,11 +177,6 @@ class Audit(NamedTuple):
         good = [row for row in tops if row.cosine[0] >= GOOD]
         return good[0] if good else max(tops, key=lambda row: row.cosine[0])
 
-    def cause_of(self, solver: str) -> str:
-        """Why the updates of a solver are as poor as they are."""
-        rows = [row for row in self.of("as set") if row.case.solver == solver]
-        return self.cause(max(rows, key=lambda row: row.cosine[0]))
-
     def cause(self, best: Row) -> str:
         """Why even the best update is poor: the first of its conditions that is not met."""
         said = f"the best cosine is {shown(best.cosine[0], 4)} ({best.case.options})"

@@ -19,7 +19,7 @@ from report.reproduction import PAPERS, Kept, Key, Row, rows_of
 from report.tables import duration, shown
 from systems import SYSTEMS
 from systems.base import Measure, System
-from systems.papers import MARKS, PaperResult
+from systems.papers import PaperResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,7 +151,7 @@ def n_of(line: Line) -> str:
 def figure_of(paper: PaperResult | None) -> str:
     if paper is None:
         return ""
-    return paper.figure + " *" * (paper.confirmed in MARKS)
+    return paper.figure + " *" * (paper.is_marked)
 
 
 def left(kept: Kept, row: Row) -> tuple[int, float]:

@@ -34,7 +34,7 @@ from report.page import Cell, Column, Entry, Page, RunList, Section, Table, html
 from report.reader import Findings, Problem, Run, counted, read_results
 from systems import SYSTEMS
 from systems.base import Measure, System
-from systems.papers import MARKS, PaperResult, paper_results, sentence
+from systems.papers import PaperResult, paper_results, sentence
 
 NOTHING = "-"
 CSV_COLUMNS = ["system", "experiment", "method", "measure", "unit", "paper", "paper_std"]
@@ -268,7 +268,7 @@ def paper_cell(one: Experiment, reported: PaperResult | None, sources: list[str]
     source = f"{reported.source} ({reported.confirmed})"
     if source not in sources:
         sources.append(source)
-    mark = " †" if reported.confirmed in MARKS else ""
+    mark = " †" if reported.is_marked else ""
     other = reported.epoch and reported.epoch != one.epoch
     note = f"epoch {reported.epoch}" if other else ""
     text = f"{reported.figure}{mark}"

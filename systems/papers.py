@@ -35,8 +35,9 @@ class PaperResult(NamedTuple):
     confirmed: str
 
     @property
-    def is_confirmed(self) -> bool:
-        return self.confirmed.startswith("seen")
+    def is_marked(self) -> bool:
+        """Whether the figure was not read in the paper's own text."""
+        return self.confirmed in MARKS
 
     @property
     def number(self) -> float | None:
