@@ -260,12 +260,8 @@ def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
     return "\n".join(text)
 
 
-def short_table(kept: Kept, folder: str) -> list[str]:
-    """A few rows of each paper, whole ones with a figure of the paper first, in Markdown.
-
-    Args:
-        folder: of the page, as the table's text is to name it.
-    """
+def short_table(kept: Kept) -> list[str]:
+    """A few rows of each paper, whole ones with a figure of the paper first, in Markdown."""
     text = ["| paper | row | rule | measure | paper | here | n | |", "|" + "---|" * 8]
     for paper in PAPERS:
         found = [line for row in rows_of([paper]) for line in lines_of(kept, row)]
@@ -277,7 +273,7 @@ def short_table(kept: Kept, folder: str) -> list[str]:
         for k, line in enumerate(order[:SHORT]):
             cells = [
                 "" if k else system_of_paper(paper).reference,
-                f"[{line.row.name}]({folder}/reproduction/{line.row.file})",
+                line.row.name,
                 line.method,
                 line.measure.title.lower(),
                 figure_of(line.paper),
@@ -289,13 +285,13 @@ def short_table(kept: Kept, folder: str) -> list[str]:
     return text
 
 
-def write_short_table(kept: Kept, path: Path, folder: str) -> None:
+def write_short_table(kept: Kept, path: Path) -> None:
     """Put the short table between its two marks in a text; nothing is done where they are not."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if begin and end:
-        parts = [before + BEGIN, "", *short_table(kept, folder), "", END + after]
+        parts = [before + BEGIN, "", *short_table(kept), "", END + after]
         write_whole(path, "\n".join(parts).encode())
 
 

@@ -89,7 +89,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
 def keep(kept: Kept, place: Path) -> None:
     kept.write()
     write_page(kept, place / "reproduction.md")
-    write_short_table(kept, place.parent / "README.md", place.name)
+    write_short_table(kept, place.parent / "README.md")
 
 
 def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) -> list[list[str]]:
