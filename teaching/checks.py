@@ -100,7 +100,8 @@ def warn_of_traps(progress: Progress, method: str, schedule: Schedule) -> None:
     if method == "BPTT" and silent[-1] and not any(silent[:-1]):
         message = (
             f"{silent[-1]} output unit(s) stay at 0 for every test sample: clamped, they pass BPTT "
-            "no gradient and may never learn; use --no-clamp"
+            "no gradient and may never learn; use --no-clamp with an energy-based network, "
+            "--loss cross-entropy with others"
         )
     if message:
         print(f"warning: {message}", file=sys.stderr, flush=True)
