@@ -45,9 +45,10 @@ class Row(NamedTuple):
     schedule: Schedule
     flatten: bool
     target: float  # plain time / relaxed time to reach
+    both: bool = False  # signs of the nudge, where it is relaxed, as the row's preset has it
 
 
-def layered(name, target):
+def layered(name, target, both=False):
     row = training.ROWS[name]
 
     def plain_of(net):
@@ -57,7 +58,8 @@ def layered(name, target):
             module.bias.data.copy_(bias.data)
         return lambda x, y, plan, start: training.learn_plain(plain, "EP", x, y, plan)
 
-    return Row(name, lambda: row.ours(seed=0), plain_of, row.schedule, row.flatten, target)
+    ours = functools.partial(row.ours, seed=0)
+    return Row(name, ours, plain_of, row.schedule, row.flatten, target, both)
 
 
 def skipping(name, preset, rate, target):
@@ -84,7 +86,7 @@ ROWS = {
     row.name: row
     for row in (
         *(layered(*pair) for pair in (("P-1h", 16), ("P-2h", 9), ("P-3h", 8))),
-        *(layered(*pair) for pair in (("EB-1h", 18), ("EB-2h", 16), ("P-conv", 12))),
+        *(layered(*pair) for pair in (("EB-1h", 18), ("EB-2h", 16), ("P-conv", 12, True))),
         skipping("5x100", "mnist_5layer_swni", 0.015, 120),
         skipping("3x500", "mnist_3layer_swni", 0.02, 60),
     )
@@ -155,7 +157,7 @@ def measure(row, options):
     """Print the line of a row."""
     batches = batches_of(options, row.flatten)
     step = row.schedule
-    relax = dataclasses.replace(step, solver="relax", nudged=options.nudged)
+    relax = dataclasses.replace(step, solver="relax", nudged=options.nudged, both_signs=row.both)
     net = row.build()
     states = warm_up(net, batches, relax, options.warm_up)
     plain = row.plain(net)
