@@ -31,7 +31,8 @@ from datasets import Split, load_dataset  # noqa: E402
 from networks.phases import free_phase, nudged_phase  # noqa: E402
 from networks.rules import EP  # noqa: E402
 from networks.schedule import Schedule  # noqa: E402
-from networks.smallWorld import SmallWorldEP, wire_up  # noqa: E402
+from networks.smallWorld import SmallWorldEP  # noqa: E402
+from networks.topology import wire_up  # noqa: E402
 
 BATCH_SIZE = 20
 STORED = 200  # batches that the warm-up goes through in turn

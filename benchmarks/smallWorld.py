@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from netFunctions import Schedule  # noqa: E402
 from networks.rules import learn_by_ep  # noqa: E402
-from networks.smallWorld import SmallWorldEP, wire_up  # noqa: E402
+from networks.smallWorld import SmallWorldEP  # noqa: E402
+from networks.topology import wire_up  # noqa: E402
 
 TOLERANCE = 2e-3  # largest relative error of the change of the weights, float32
 FEW_STEPS = (30, 4)  # for the comparison: a long free phase may end anywhere, to rounding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,16 @@ def typed_options(words: list[str]) -> set[str]:
 
 def values_of(words: list[str]) -> dict[str, Any]:
     """The options that some words set, by name."""
+    return vars(parser_without_defaults().parse_args(words))
+
+
+@functools.cache
+def parser_without_defaults() -> Parser:
+    """The parser of all options, which says nothing of those that are not typed."""
     parser = parser_of(SYSTEMS, ABOUT)
     for action in parser._actions:
         action.default = argparse.SUPPRESS
-    return vars(parser.parse_args(words))
+    return parser
 
 
 def unchanged(args: argparse.Namespace, base: list[str], typed: set[str]) -> set[str]:

@@ -109,7 +109,7 @@ class SmallWorld(Layered):
     def settle(self, args, data):
         changes = super().settle(args, data)
         if args.network_type != MLFF and args.bypass_mag is None:
-            from networks.smallWorld import mean_glorot_bound
+            from networks.topology import mean_glorot_bound
 
             changes["bypass_mag"] = mean_glorot_bound(changes["size_tab"])
         return changes
@@ -118,14 +118,16 @@ class SmallWorld(Layered):
         return [0.02]
 
     def build(self, args, data):
-        from networks.smallWorld import SmallWorldEP, wire_up
+        from networks.smallWorld import SmallWorldEP
+        from networks.topology import wire_up
 
         intra = args.network_type == SW_INTRA
         topology = wire_up(args.size_tab, args.bypass_p or 0.0, intra, args.seed)
         return SmallWorldEP(topology, args.bypass_mag, args.dt, args.seed)
 
     def rebuild(self, args, data, state):
-        from networks.smallWorld import SmallWorldEP, Topology
+        from networks.smallWorld import SmallWorldEP
+        from networks.topology import Topology
 
         topology = Topology.from_state(args.size_tab, state)
         return SmallWorldEP(topology, args.bypass_mag, args.dt, args.seed)

@@ -15,7 +15,8 @@ from networks.directed import DEEP, AsymmetricEP
 from networks.gradients import gradients_through
 from networks.implicit import adjoint_gradient, equilibrium_gradient, find_rest
 from networks.schedule import Schedule
-from networks.smallWorld import SmallWorldEP, wire_up
+from networks.smallWorld import SmallWorldEP
+from networks.topology import wire_up
 
 pytestmark = pytest.mark.long
 

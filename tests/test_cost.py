@@ -16,7 +16,8 @@ from networks.architectures import build_classifier
 from networks.cost import Products, is_counted, passes
 from networks.directed import DEEP, AsymmetricEP
 from networks.schedule import Schedule
-from networks.smallWorld import SmallWorldEP, wire_up
+from networks.smallWorld import SmallWorldEP
+from networks.topology import wire_up
 from records.checkpoint import read_checkpoint
 from report.experiments import experiments_of
 from report.reader import read_results

@@ -18,21 +18,24 @@ NAMES = goldenCases.names("epcont", "epdisc", "toy", "conv")
 CANCELLING = "toy_tanh_noclamp_converged"
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def case(request):
     return goldenCases.load(request.param, torch.float64)
 
 
-def processes(case):
-    T, K, beta = (case.number(key) for key in ("T", "Kmax", "beta"))
-    trajectory = gradientMatching.free_trajectory(case.net, case.x, T, K)
-    return trajectory, list(
-        gradientMatching.side_by_side(case.net, case.x, case.y, trajectory, beta)
-    )
+@pytest.fixture(scope="module")
+def trajectory(case):
+    return trajectory_of(case)
 
 
-def test_both_processes(case):
-    _, moments = processes(case)
+def trajectory_of(case) -> list:
+    T, K = case.number("T"), case.number("Kmax")
+    return gradientMatching.free_trajectory(case.net, case.x, T, K)
+
+
+def test_both_processes(case, trajectory):
+    beta = case.number("beta")
+    moments = list(gradientMatching.side_by_side(case.net, case.x, case.y, trajectory, beta))
     for name in ("nS", "dS"):
         for i, values in enumerate(gradientMatching.stack(moments, name)):
             case.check(values, f"{name}_{i}")
@@ -55,16 +58,15 @@ def test_the_functions_of_the_paper_give_the_same(case):
             case.check(gradientMatching.compute_nTdT([d])[0], f"dT{key}")
 
 
-def whole_curves(case) -> dict[str, np.ndarray]:
-    trajectory, _ = processes(case)
+def whole_curves(case, trajectory: list) -> dict[str, np.ndarray]:
     beta = case.number("beta")
     return gradientMatching.compare_processes(
         case.net, case.x, case.y, trajectory, beta, n_curves=None
     )
 
 
-def test_relative_rmse(case):
-    arrays = whole_curves(case)
+def test_relative_rmse(case, trajectory):
+    arrays = whole_curves(case, trajectory)
     if case.name == CANCELLING:
         for kind in "ST":
             for k, moment in enumerate(("mean", "std")):
@@ -80,7 +82,7 @@ DECAYING = "epdisc_2h_hardsigm_leaky"  # a unit on its way to 1, 1e-9 below: tha
 @pytest.mark.parametrize("name", sorted({n for n in NAMES if "_converged" not in n} - {DECAYING}))
 def test_relative_rmse_in_single_precision(name):
     case = goldenCases.load(name, torch.float32)
-    check_rmse(case, whole_curves(case))
+    check_rmse(case, whole_curves(case, trajectory_of(case)))
 
 
 def test_single_precision_counts_curves_whose_squares_it_cannot_hold():
@@ -89,7 +91,7 @@ def test_single_precision_counts_curves_whose_squares_it_cannot_hold():
     for dtype in (torch.float64, torch.float32):
         case = goldenCases.load(DECAYING, dtype)
         case.values["T"] = np.array(240)
-        arrays = whole_curves(case)
+        arrays = whole_curves(case, trajectory_of(case))
         curves = [(arrays[f"NT_{w}"], arrays[f"DT_{w}"]) for w in arrays["synapses"]]
         found[dtype] = (*arrays["rmse_T"].T, *compute_Hist(*zip(*curves, strict=True)))
     largest = np.abs(arrays["DT_W01"]).max(0)
@@ -134,7 +136,7 @@ def test_sign_agreement(name):
 
 def test_a_sample_of_curves_is_seeded_and_taken_from_the_whole():
     case = goldenCases.load("epcont_2h_tanh_clamp", torch.float64)
-    trajectory, _ = processes(case)
+    trajectory = trajectory_of(case)
     few, again, other, every = (
         gradientMatching.compare_processes(
             case.net, case.x, case.y, trajectory, 0.5, n_curves=n, seed=seed

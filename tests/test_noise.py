@@ -10,8 +10,9 @@ from networks.architectures import build_classifier
 from networks.directed import DEEP, AsymmetricEP
 from networks.noise import Noise
 from networks.schedule import Schedule
-from networks.smallWorld import SmallWorldEP, wire_up
+from networks.smallWorld import SmallWorldEP
 from networks.smooth import SmoothEP
+from networks.topology import wire_up
 from records.checkpoint import read_checkpoint
 
 NETWORKS = {

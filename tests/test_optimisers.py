@@ -19,7 +19,8 @@ from networks.directedRules import learn_by_directed
 from networks.optimisers import KEPT, Optimizer
 from networks.rules import BPTT, EP
 from networks.schedule import Schedule
-from networks.smallWorld import SmallWorldEP, wire_up
+from networks.smallWorld import SmallWorldEP
+from networks.topology import wire_up
 from records.checkpoint import read_checkpoint
 
 NAMES = tuple(KEPT)

@@ -14,7 +14,8 @@ from netClasses import EPcont, EPdisc, convEP, toyEPcont
 from netFunctions import Schedule, train
 from networks.architectures import build_classifier
 from networks.directed import DEEP
-from networks.smallWorld import SmallWorldEP, wire_up
+from networks.smallWorld import SmallWorldEP
+from networks.topology import wire_up
 from report.reader import read_results
 from runFolder import RunFolder
 from runs.saved import load_run

@@ -18,7 +18,8 @@ from gradientMatching import free_trajectory
 from netFunctions import Particles, Schedule, evaluate
 from networks.gradients import bptt_gradients
 from networks.rules import learn_by_ep
-from networks.smallWorld import SmallWorldEP, Topology, log_spread, mean_glorot_bound, wire_up
+from networks.smallWorld import SmallWorldEP, log_spread
+from networks.topology import Topology, mean_glorot_bound, wire_up
 from records.checkpoint import read_checkpoint
 from runs import many as manyRuns
 from systems.smallWorld import SMALL_WORLD

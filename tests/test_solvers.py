@@ -17,7 +17,8 @@ from networks.gradients import bptt_gradients
 from networks.phases import other_sign, rest
 from networks.rules import BPTT, EP
 from networks.schedule import Schedule
-from networks.smallWorld import SmallWorldEP, wire_up
+from networks.smallWorld import SmallWorldEP
+from networks.topology import wire_up
 from solvers import Relaxing, Search, Solution, nudged_output, relax, step
 
 pytestmark = pytest.mark.long
