@@ -28,12 +28,9 @@ def read_table(path: Path) -> Rows:
 
 
 def read_arrays(folder: Path) -> Arrays:
-    """The arrays of results.npz, none if there is no such file."""
+    """The arrays of results.npz, each unpacked when it is asked for; none without such a file."""
     path = folder / ARRAYS
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    return np.load(path, allow_pickle=False) if path.exists() else {}
 
 
 def by_method(rows: Rows) -> dict[str, Rows]:

@@ -7,11 +7,12 @@ the project is imported here.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]  # of results.npz
+Arrays = Mapping[str, np.ndarray]  # of results.npz
 BLUE, RED, ORANGE, GREEN = "#1f77b4", "#d62728", "#e07b00", "#2f9e44"
 # Of rules: blue is a local one (orange another one), red follows the gradient itself.
 COLOURS = {"EP": BLUE, "DEEP": BLUE, "asymEP": ORANGE, "BrainProp": BLUE}
