@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +13,10 @@ from drawing.style import LAYER_MARKERS, Arrays, log_if_wide, plain_number
 from drawing.sweeps import Points, draw_sweep
 
 # Of rules that are compared, told apart by colour-blind eyes, too (Okabe & Ito 2008).
-RULES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+RULES = {
+    "EP": "#0072B2", "coupled": "#D55E00", "contrastive": "#009E73", "BPTT": "#CC79A7",
+    "BrainProp": "#E69F00", "backpropagation": "#56B4E9", "directed EP": "#000000",
+}  # fmt: skip
 OTHERS = "#c4c4c4"  # of the contestants that a panel is not about
 
 
@@ -30,16 +34,24 @@ class Contestant(NamedTuple):
     curves: np.ndarray  # (seeds, epochs) test error
 
 
+def colours_of(rules: Sequence[str]) -> dict[str, str]:
+    """The colour of each rule: its own whoever else is there; others share those that are left."""
+    others = [rule for rule in rules if rule not in RULES]
+    left = [colour for rule, colour in RULES.items() if rule not in rules] or [*RULES.values()]
+    return RULES | {rule: left[k % len(left)] for k, rule in enumerate(others)}
+
+
 def contestants_of(arrays: Arrays) -> list[Contestant]:
     """The rows of a comparison, as report/comparison.py stores them; of what was not tested NaN."""
     names, rules, datasets = (arrays[f"compared_{k}"] for k in ("contestant", "rule", "dataset"))
     swept = [str(name) for name in arrays["compared_swept"]]
     values = arrays[f"compared_{swept[0]}"] if len(swept) == 1 else [""] * len(names)
-    numbers, rows, sets = (list(dict.fromkeys(map(str, x))) for x in (names, rules, datasets))
+    numbers, sets = (list(dict.fromkeys(map(str, x))) for x in (names, datasets))
+    colours = colours_of(list(dict.fromkeys(map(str, rules))))
     return [
         Contestant(
             1 + numbers.index(name), str(name), str(data), str(value),
-            RULES[rows.index(rule) % len(RULES)], LAYER_MARKERS[sets.index(data)], *tables,
+            colours[str(rule)], LAYER_MARKERS[sets.index(data)], *tables,
         )
         for name, rule, data, value, *tables in zip(
             names, rules, datasets, values, arrays["compared_test_error"],

@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import plotFunctions
+from drawing.compared import colours_of
 from drawing.directed import MOST_EDGES, NEGATIVE, POSITIVE, draw_graph, in_graph, spread_of
 from drawing.skips import PIXELS, coarse, draw_pairs
 from drawing.style import COLOURS
@@ -271,6 +272,13 @@ def test_of_a_large_graph_the_strongest_connections_are_drawn_and_it_says_so():
     assert said == f"575 connections, the {MOST_EDGES} strongest drawn"
     places = axes.collections[0].get_offsets()
     assert len({tuple(place) for place in np.round(places, 6)}) == 24
+
+
+def test_a_rule_keeps_its_colour_whoever_it_is_compared_with():
+    few, many = colours_of(["BPTT", "mine"]), colours_of(["EP", "coupled", "BPTT", "mine", "yours"])
+    assert few["BPTT"] == many["BPTT"] and few["EP"] == many["EP"]
+    shown = [many[rule] for rule in ("EP", "coupled", "BPTT", "mine", "yours")]
+    assert len(set(shown)) == 5
 
 
 def test_layers_differ_in_colour_and_marker():
