@@ -120,14 +120,15 @@ def filled_in(command, place):
     return [word for word in words if word != "[FOLDER"]
 
 
-DONE: set[tuple[str, ...]] = set()  # what has been run, as some commands differ in what is cut
+DONE: set[str] = set()  # the options that have been run: some commands differ in what is cut
 
 
 def run_once(words):
     """Run a command; of many runs the list of them, and the first one."""
-    if tuple(words) in DONE:
+    meant = repr(vars(parse(words)))
+    if meant in DONE:
         return
-    DONE.add(tuple(words))
+    DONE.add(meant)
     if accepted([*words, "--dry-run"]) and is_many(parse([*words, "--dry-run"])):
         text = commands.call(*words, "--dry-run")
         first = text.splitlines()[0]
