@@ -12,7 +12,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do names+=("$1"); shift; done
 [ $# -gt 0 ] && shift && more=("$@")
 [ ${#names[@]} -gt 0 ] ||
     names=(fig2_synapses deep_angle deep_and_sparse skips_compared brainprop_conv
-        corrections_layered corrections_skips skips_sweep reproduction)
+        corrections_layered corrections_skips skips_sweep relaxed_and_stepped reproduction)
 
 run() { "$PYTHON" main.py "$@" "${more[@]}" --results-dir "$place/$name" --quiet; }
 take() { cp "$place/$name"/*/*/*/"$1" "docs/$name.png"; }
@@ -29,7 +29,7 @@ for name in "${names[@]}"; do
     deep_and_sparse) # two minutes
         run --preset deep-and-sparse --num_net 100 --seed 1
         take graph_DEEP.png ;;
-    skips_compared | brainprop_conv) # from the table of its page
+    skips_compared | brainprop_conv | relaxed_and_stepped) # from the table of its page
         "$PYTHON" scripts/draw_tables.py "$name" ;;
     corrections_layered | corrections_skips) # minutes
         declare -A preset=([corrections_layered]=mnist_5layer_mlff [corrections_skips]=mnist_5layer_swni)

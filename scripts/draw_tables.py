@@ -1,12 +1,13 @@
 """Draw figures of docs/ from the numbers in the tables of their pages.
 
-    python scripts/draw_tables.py skips_compared brainprop_conv
+    python scripts/draw_tables.py skips_compared brainprop_conv relaxed_and_stepped
 
 The trainings behind these take hours: a figure that is drawn from the table cannot differ from it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
@@ -55,7 +56,26 @@ def brainprop_conv() -> list[Curve]:
     return curves
 
 
-FIGURES = {"skips_compared": skips_compared, "brainprop_conv": brainprop_conv}
+def relaxed_and_stepped() -> list[Curve]:
+    """Test errors of three networks, each in one colour, stepped ones with a dashed line."""
+    title = "| epoch | EB-2h, relaxed | EB-2h, stepped |"
+    rows, curves = rows_below("layered-ep.md", title), []
+    epochs = [int(row[0]) for row in rows]
+    for column, (network, solver) in enumerate(
+        itertools.product(("EB-2h", "P-3h", "P-conv"), ("relaxed", "stepped")), start=1
+    ):
+        pairs = [row[column].split(" / ") for row in rows]  # train, test; fewer epochs of P-conv
+        errors = np.array([float(pair[-1] or "nan") for pair in pairs])
+        style = STYLES["test" if solver == "relaxed" else "train"]
+        curves.append(Curve(f"{network}, {solver}", epochs, errors, f"C{(column - 1) // 2}", style))
+    return curves
+
+
+FIGURES = {
+    "skips_compared": skips_compared,
+    "brainprop_conv": brainprop_conv,
+    "relaxed_and_stepped": relaxed_and_stepped,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FIGURES:

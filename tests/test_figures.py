@@ -331,6 +331,10 @@ def test_figures_that_are_drawn_from_a_table_have_its_numbers():
     both = {curve.label: curve.values for curve in figures["brainprop_conv"]()}
     last = both["BrainProp test"][:, -1]
     assert last.mean() == pytest.approx(100 - 98.73) and last.std(ddof=1) == pytest.approx(0.09)
+    solvers = {curve.label: curve for curve in figures["relaxed_and_stepped"]()}
+    assert len(solvers) == 6 and solvers["P-3h, stepped"].values[-1] == 12.1
+    conv = solvers["P-conv, relaxed"].values
+    assert np.isfinite(conv).sum() == 5 and conv[4] == 6.7
 
 
 # The command line ----------------------------------------------------------------------------
