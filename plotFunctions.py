@@ -82,6 +82,7 @@ def save(figure, folder: Path, name: str) -> list[Path]:
     for path in paths:
         drawn = io.BytesIO()
         figure.savefig(drawn, format=path.suffix[1:], dpi=150)
+        figure.set_layout_engine("none")  # what the first found holds for the second
         part = path.with_name(path.name + ".part")
         part.write_bytes(drawn.getvalue())
         os.replace(part, path)

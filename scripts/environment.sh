@@ -4,11 +4,12 @@
 
 # Without a GPU, on Linux, uv is asked for torch's CPU build, of which it knows where it is; where that
 # cannot be reached, pip takes the build for GPUs, which works as well and is some times as large.
+# Both compile what they install, once, instead of every process at its first import.
 
 install() { # of the list
     if [ "$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; then
         "$PYTHON" -m pip install --quiet --disable-pip-version-check uv &&
-            "$PYTHON" -m uv pip install --quiet --python "$PYTHON" --torch-backend cpu -r "$1" &&
+            "$PYTHON" -m uv pip install --quiet --python "$PYTHON" --torch-backend cpu --compile-bytecode -r "$1" &&
             return
         echo "torch's CPU build cannot be had here: taking the one for GPUs" >&2
     fi

@@ -410,9 +410,11 @@ SMALL = ["--dataset", "wine", "--size_tab", 3, 8, 8, 8, 13, "--network-type", "S
 SMALL += ["--T", 40, "--Kmax", 6, "--batch-size", 10, "--lr_tab", 0.05, "--threads", 1]
 
 
-@pytest.mark.figures
 def test_training_records_all_of_it_and_resumes_with_its_particles(tmp_path):
-    commands.call(*SMALL, "--epochs", 4, "--train-error", "full", "--results-dir", tmp_path / "a")
+    with commands.drawing():
+        commands.call(
+            *SMALL, "--epochs", 4, "--train-error", "full", "--results-dir", tmp_path / "a"
+        )
     commands.call(*SMALL, "--epochs", 2, "--train-error", "full", "--results-dir", tmp_path / "b")
     whole, parts = commands.only_run(tmp_path / "a"), commands.only_run(tmp_path / "b")
     commands.call("--resume", parts, "--epochs", 4)
