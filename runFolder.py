@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import io
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,11 @@ class RunFolder:
         import numpy as np
 
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        # np.savez_compressed takes twice the time for files 5 % smaller: weights hardly pack.
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            for name, array in arrays.items():
+                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
         write_whole(self.path / ARRAYS, buffer.getvalue())
 
     def read_arrays(self) -> dict[str, np.ndarray]:

@@ -104,7 +104,7 @@ def write_comparison(folder: Path, to_error: float | None = None) -> str:
         to_error = record["options"].get("to_error")
     to_error = TO_ERROR if to_error is None else to_error
     groups = groups_of(folder, record, to_error)
-    write_whole(folder / "comparison.csv", csv_of(groups).encode())
+    write_whole(folder / "comparison.csv", csv_of(groups, to_error).encode())
     said, problems = sentences(folder, record), problems_of(groups, record)
     text = markdown_of(groups, said, to_error, problems)
     write_whole(folder / "comparison.md", text.encode())
@@ -202,20 +202,20 @@ def measures_of(
 # The table ---------------------------------------------------------------------------------------
 
 
-def csv_of(groups: list[Group]) -> str:
+def csv_of(groups: list[Group], to_error: float) -> str:
     """A line per contestant, unrounded."""
     swept = list(groups[0].swept) if groups else []
     names = ["dataset", "contestant", "rule", *swept, "n"]
     for column in COLUMNS:
         names += [column.name, f"{column.name}_sd"] if column.spread else [column.name]
-    names += ["reached", "failed", "source", "options"]
+    names += ["to_error", "reached", "failed", "source", "options"]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for group in groups:
         row = {"dataset": group.dataset, "contestant": group.contestant, "rule": group.rule}
         row |= group.swept | {"n": group.n, "failed": "; ".join(dict.fromkeys(group.failures))}
-        row |= {"reached": group.spread("epochs_to_error").known}
+        row |= {"to_error": f"{to_error:g}", "reached": group.spread("epochs_to_error").known}
         row |= {"source": group.source, "options": group.options}
         for column in COLUMNS:
             spread = group.spread(column.name)

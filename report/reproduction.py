@@ -36,6 +36,7 @@ PAPERS = {  # as they are named on the command line: their sections of papers.cs
 RUNS = ("row", "method", "seed", "epochs", "asked", "finished", "seconds", "machine", "commit")
 RUNS += ("options",)
 MEASURES = ("row", "method", "seed", "measure", "value")
+PARTS = 10  # a first look takes one of them of the epochs, the seeds and the samples
 Key = tuple[str, str, int]  # row, method, seed
 
 
@@ -47,10 +48,11 @@ class Row(NamedTuple):
     seeds: int  # from the one of its options on
     options: str
     why: str  # why it differs from the paper, as far as that is known
+    first: str = ""  # further options of a first look at it, which measures less
 
     @property
     def words(self) -> list[str]:
-        return shlex.split(self.options)
+        return shlex.split(f"{self.options} {self.first}")
 
     @property
     def first_seed(self) -> int:
@@ -63,7 +65,13 @@ class Row(NamedTuple):
 
     @property
     def epochs(self) -> int:
+        """Of the whole row."""
         return stands_for(self.options).epochs
+
+    @property
+    def epochs_run(self) -> int:
+        """Those, or the ones of a first look."""
+        return stands_for(shlex.join(self.words)).epochs
 
     @property
     def keys(self) -> list[Key]:
@@ -85,7 +93,7 @@ class Row(NamedTuple):
 
     def matches(self, run: Run) -> bool:
         """Whether a run, of any seed and of as many epochs or fewer, is one of this row."""
-        asked = stands_for(self.options)
+        asked = stands_for(shlex.join(self.words))
         same = not asked.others(run.options) and run.options["num_net"] == asked.networks
         return same and (run.options["epochs"] or 1) <= asked.epochs
 
@@ -191,11 +199,14 @@ class Kept:
                 write_rows(self.folder / row.file, names, lines)
 
     def missing(self, row: Row) -> list[Key]:
-        """What of a row has not been measured to its end."""
-        return [key for key in row.keys if not self.is_whole(key)]
+        """What of a row has not been measured to its end, or to that of a first look."""
+        return [key for key in row.keys if not self.is_whole(key, row)]
 
-    def is_whole(self, key: Key) -> bool:
-        return key in self.runs and self.runs[key]["finished"]
+    def is_whole(self, key: Key, row: Row) -> bool:
+        run = self.runs.get(key)
+        if run is None:
+            return False
+        return run["finished"] or (row.first != "" and run["epochs"] >= row.epochs_run)
 
     def spread(self, row: Row, method: str, measure: str) -> Spread:
         """Of what came out, over the seeds that have come furthest."""

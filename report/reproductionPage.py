@@ -15,10 +15,11 @@ from drawing.learning import Curve, draw_errors, style_of, told_apart
 from drawing.style import colour_of, marker_of, new_figure
 from records.writing import write_whole
 from report.experiments import Spread, stands_for
-from report.reproduction import PAPERS, Kept, Key, Row, rows_of
+from report.reproduction import PAPERS, PARTS, Kept, Key, Row, rows_of
 from report.tables import duration, shown
 from systems import SYSTEMS
 from systems.base import Measure, System
+from systems.listing import times
 from systems.papers import PaperResult
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def lines_of(kept: Kept, row: Row) -> list[Line]:
         epochs = max(kept.runs[key]["epochs"] for key in used)
         whole = all(kept.runs[key]["finished"] for key in used)
         partial = "" if whole else f"partial, {epochs} of {row.epochs} epochs"
+        if any("--train-samples" in kept.runs[key]["options"] for key in used):
+            partial += " of some samples"
         first = True
         for measure in system_of_paper(row.paper).measures:
             here = kept.spread(row, method, measure.name)
@@ -154,25 +157,45 @@ def figure_of(paper: PaperResult | None) -> str:
     return paper.figure + " *" * (paper.is_marked)
 
 
-def left(kept: Kept, row: Row) -> tuple[int, float]:
-    """Runs of a row that are still to be done, and the seconds they will take; 0: unknown."""
+def left(kept: Kept, row: Row, timed: Kept) -> tuple[int, float]:
+    """Runs of a row that are still to be done, and the seconds they will take; 0: unknown.
+
+    timed: where runs are kept that say how long an epoch takes; for rows of which it has none, the
+        times of the presets do.
+    """
     seeds = {seed for _, _, seed in kept.missing(row)}
-    used = [key for method in row.methods for key in kept.used(row, method)]
-    each = sum(kept.runs[k]["seconds"] / kept.runs[k]["epochs"] for k in used)
-    each *= row.epochs * len(row.methods) / max(len(used), 1)
-    done = sum(kept.runs[k]["seconds"] for k in used if not kept.runs[k]["finished"])
+    each = seconds_per_epoch(timed, row) * row.epochs_run * share_of_samples(row)
+    begun = [kept.runs[k] for k in kept.missing(row) if k in kept.runs]
+    done = sum(run["seconds"] for run in begun if run["epochs"] <= row.epochs_run)
     return len(seeds), max(len(seeds) * each - done, 0.0)
 
 
-def what_is_left(kept: Kept, rows: list[Row]) -> list[str]:
-    """The rows that are not measured to their end, with an estimate of what it takes."""
-    text = []
+def seconds_per_epoch(timed: Kept, row: Row) -> float:
+    """Of all methods of a row, over all samples; 0: unknown."""
+    used = [key for method in row.methods for key in timed.used(row, method)]
+    if used:
+        each = [timed.runs[key]["seconds"] / timed.runs[key]["epochs"] for key in used]
+        return sum(each) / len(each) * len(row.methods)
+    words = row.words
+    preset = words[words.index("--preset") + 1] if "--preset" in words else row.name
+    return times()[preset].seconds / times()[preset].epochs if preset in times() else 0.0
+
+
+def share_of_samples(row: Row) -> float:
+    """The part of the training samples that a first look takes."""
+    return 1 / PARTS if "--train-samples" in row.words else 1.0
+
+
+def what_is_left(kept: Kept, rows: list[Row], timed: Kept | None = None) -> list[str]:
+    """The rows that are not measured to their end, with an estimate of what each and all take."""
+    text, sum_of_all = [], 0.0
     for row in rows:
-        n, seconds = left(kept, row)
+        n, seconds = left(kept, row, timed or kept)
         if n:
+            sum_of_all += seconds
             takes = f"about {duration(seconds)} on one core" if seconds else "not timed yet"
             text.append(f"- {row.name}: {n} of {row.seeds} runs, {takes}")
-    return text
+    return [*text, f"- all: about {duration(sum_of_all)} on one core"] if text else []
 
 
 def curves_of(kept: Kept, row: Row) -> list[Curve]:

@@ -2,7 +2,7 @@
 
     python -m runs.reproduce                          # everything, for as long as it takes
     python -m runs.reproduce ernoult --jobs 2         # one paper's rows
-    python -m runs.reproduce --quick                  # a tenth of each, to see it move
+    python -m runs.reproduce --quick                  # a tenth of each, in less than an hour
     python -m runs.reproduce --dry-run                # what is left, and how long it will take
 
 Each row of systems/reproduction.csv is a command of main.py; after any end the next call goes on.
@@ -19,15 +19,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from commandLine import parse
 from errors import UserError
 from options.values import positive_int
 from records.names import PLAN
 from report.reader import read_results
-from report.reproduction import PAPERS, Kept, Row, rows_of
+from report.reproduction import PAPERS, PARTS, Kept, Row, rows_of
 from report.reproductionPage import what_is_left, write_page, write_short_table
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = 10  # part of the epochs, and of the seeds, that --quick does
+MOST_EPOCHS = 5  # of a row with many images, by --quick
+LARGE = {"mnist": (60000, 10000), "fashion-mnist": (60000, 10000), "cifar10": (50000, 10000)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,9 +47,12 @@ def reproduce(args: argparse.Namespace) -> int:
     results = args.results_dir / "quick" if args.quick else args.results_dir
     place = results if args.quick else args.docs
     kept = Kept.read(place / "reproduction")
+    if args.quick:
+        rows = [first_look(row) for row in rows]
     if results.is_dir():
         kept.enter(read_results([results]).runs, rows)
-    print("\n".join(what_is_left(kept, rows)) or "nothing is left to run", flush=True)
+    timed = Kept.read(args.docs / "reproduction")
+    print("\n".join(what_is_left(kept, rows, timed)) or "nothing is left to run", flush=True)
     if args.dry_run:
         return 0
     failed = []
@@ -71,13 +76,16 @@ def reproduce(args: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
+QUICK = f"a tenth of each row's epochs ({MOST_EPOCHS} at most with many images), seeds and images"
+
+
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="reproduce", description=__doc__.split("\n")[0], allow_abbrev=False
     )
     add = parser.add_argument
     add("papers", nargs="*", metavar="PAPER", help=f"of {', '.join(PAPERS)}; left out: all")
-    add("--quick", action="store_true", help="a tenth of the epochs and of the seeds of each row")
+    add("--quick", action="store_true", help=QUICK)
     add("--dry-run", action="store_true", help="print what is left, and end")
     add("--jobs", type=positive_int, default=1, metavar="J", help="so many runs of a row at a time")
     add("--data-dir", type=Path, default=Path("data"), help="where the data sets are")
@@ -95,8 +103,6 @@ def keep(kept: Kept, place: Path) -> None:
 def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) -> list[list[str]]:
     """The command that measures what is missing of a row: go on, or begin; none if nothing is."""
     seeds = sorted({seed for _, _, seed in kept.missing(row)})
-    if args.quick:
-        seeds = seeds_of_quick(row, kept)
     if not seeds:
         return []
     many = ["--jobs", str(args.jobs)] * (len(seeds) > 1)
@@ -110,22 +116,23 @@ def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) ->
     if "--seed" in words:
         place = words.index("--seed")
         words = words[:place] + words[place + 2 :]
-    if args.quick:
-        words += ["--epochs", str(tenth(row.epochs))]
     words += ["--seed", str(seeds[0]), "--trials", str(seeds[-1] - seeds[0] + 1), *many]
     where = ["--data-dir", str(args.data_dir), "--results-dir", str(folder)]
     return [["main.py", *words, *where, "--quiet"]]
 
 
+def first_look(row: Row) -> Row:
+    """What --quick does of a row."""
+    dataset, words = parse(row.words).dataset, f"--epochs {tenth(row.epochs)}"
+    if dataset in LARGE:
+        n_train, n_test = map(tenth, LARGE[dataset])
+        words = f"--epochs {min(MOST_EPOCHS, tenth(row.epochs))}"
+        words += f" --train-samples {n_train} --test-samples {n_test}"
+    return row._replace(seeds=tenth(row.seeds), first=words)
+
+
 def tenth(n: int) -> int:
-    return max(1, n // QUICK)
-
-
-def seeds_of_quick(row: Row, kept: Kept) -> list[int]:
-    """The seeds of a first look that are not there yet."""
-    seeds = range(row.first_seed, row.first_seed + tenth(row.seeds))
-    done = {key[2] for key in kept.runs if key[0] == row.name}
-    return [seed for seed in seeds if seed not in done]
+    return max(1, n // PARTS)
 
 
 def run(words: list[str]) -> int:

@@ -1,11 +1,13 @@
 """Take what a comparison has found into docs/: numbers, figures, and the tables of the page.
 
     python scripts/draw_referee.py results/compare_digits/cpu-.../Runs-1
+    python scripts/draw_referee.py results/compare_mnist/cpu-.../Runs-1 nudges
     python scripts/draw_referee.py                       # the tables again, from docs/referee/*.csv
 
 A data set has a file docs/referee/<name>.csv, or <name>_<option>.csv if an option was swept, and a
-comparison its figures docs/referee/<names>_*.png. No number of the tables of docs/referee.md and
-docs/noise.md is typed by hand.
+comparison its figures docs/referee/<names>_*.png. A comparison of other contestants than the
+referee's has the name that is typed behind it instead. No number of the tables of docs/referee.md,
+docs/noise.md and docs/rules.md is typed by hand.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ from drawing.reading import read_table  # noqa: E402
 from report.page import markdown_row  # noqa: E402
 
 PLACE = ROOT / "docs" / "referee"
-PAGES = (ROOT / "docs" / "referee.md", ROOT / "docs" / "noise.md")
+PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("referee", "noise", "rules"))
 FIGURES = ("cost", "curves", "swept")
 COLUMNS = (  # of comparison.csv, with their titles and decimals
     ("test_error", "test error (%)", 2),
     ("train_error", "training error (%)", 2),
     ("epochs", "epochs", 0),
-    ("epochs_to_error", "epochs to 5 %", 1),
+    ("epochs_to_error", "epochs to {to_error} %", 1),
     ("products", "passes per sample", 1),
+    ("seconds", "seconds", 0),
     ("stored_values", "stored values", 0),
     ("parameters", "parameters", 0),
     ("cosine_start", "cosine, start", 3),
@@ -39,24 +42,30 @@ COLUMNS = (  # of comparison.csv, with their titles and decimals
 )
 
 
-def take(folder: Path) -> None:
-    """Copy the numbers of a comparison, a file per data set, and its figures."""
+def take(folder: Path, called: str = "") -> None:
+    """Copy the numbers of a comparison, a file per data set, and its figures.
+
+    called: what the files of a comparison on one data set are named instead of after that.
+    """
     rows = read_table(folder / "comparison.csv")
     if not rows:
         sys.exit(f"draw_referee: error: {folder} holds no comparison.csv")
     PLACE.mkdir(exist_ok=True)
     names, options = list(dict.fromkeys(row["dataset"] for row in rows)), swept(rows[0])
+    if called and len(names) > 1:
+        sys.exit(f"draw_referee: error: {folder} compares on {len(names)} data sets: no name")
     for name in names:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for row in rows if row["dataset"] == name)
-        path = PLACE / f"{'_'.join([name, *options])}.csv"
+        path = PLACE / f"{'_'.join([called or name, *options])}.csv"
         path.write_text(text.getvalue(), encoding="utf-8")
     for figure in FIGURES:
         path = folder / f"comparison_{figure}.png"
         if path.exists():
-            shutil.copy(path, PLACE / f"{'_'.join([*names, *(options or [figure])])}.png")
+            parts = [*([called] if called else names), *(options or [figure])]
+            shutil.copy(path, PLACE / f"{'_'.join(parts)}.png")
 
 
 def swept(row: dict[str, str]) -> list[str]:
@@ -79,7 +88,8 @@ def table(path: Path) -> str:
 def all_columns(rows: list[dict[str, str]]) -> list[list[str]]:
     """A line for each contestant, a column for each measure that there is."""
     shown = [column for column in COLUMNS if any(row[column[0]] for row in rows)]
-    lines = [["contestant", "settings of", "n", *(title for _, title, _ in shown)]]
+    titles = [title.format(to_error=rows[0].get("to_error") or 5) for _, title, _ in shown]
+    lines = [["contestant", "settings of", "n", *titles]]
     for row in rows:
         cells = [cell(row, name, digits) for name, _, digits in shown]
         lines.append([row["contestant"], row["source"], row["n"], *cells])
@@ -120,7 +130,7 @@ def redrawn(page: str) -> str:
 NOT_YET = "Not measured yet.\n"
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        take(Path(argument))
+    if sys.argv[1:]:
+        take(Path(sys.argv[1]), *sys.argv[2:3])
     for page in PAGES:
         page.write_text(redrawn(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -5,6 +5,7 @@ import os
 from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here or in a subprocess
+os.environ["LANGUAGE"] = "C"  # argparse looks for no translations, in files, at every option
 os.environ["COLUMNS"] = "100"  # of help and tables, whatever terminal the tests are started in
 
 import commands  # noqa: E402

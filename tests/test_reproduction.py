@@ -13,12 +13,15 @@ from report.reproduction import Kept, Row, all_rows, rows_of
 from report.reproductionPage import (
     BEGIN,
     END,
+    left,
     lines_of,
     page_of,
     verdict,
+    what_is_left,
     write_short_table,
 )
-from runs.reproduce import commands_of, main
+from runs.reproduce import commands_of, first_look, main
+from systems.listing import times
 from systems.papers import PaperResult
 
 pytestmark = pytest.mark.long
@@ -158,7 +161,7 @@ def test_the_page_says_what_was_measured_and_what_is_left(rows, results, monkeyp
 
 
 def test_only_what_is_missing_is_run(rows, results, tmp_path):
-    args = SimpleNamespace(quick=False, jobs=2, data_dir="data")
+    args = SimpleNamespace(jobs=2, data_dir="data")
     kept = Kept.read(tmp_path)
     fresh = commands_of(ROW, kept, tmp_path / "none", args)[0]
     assert " ".join(map(str, fresh)).count("--seed 0 --trials 2 --jobs 2") == 1
@@ -186,6 +189,40 @@ def test_the_whole_way_from_a_command_to_the_page(rows, tmp_path, monkeypatch, c
     assert main(words) == 0
     assert sorted(os.listdir(tmp_path / "quick" / "small")) == before
     assert "main.py" not in capfd.readouterr().out.split("reproduction.md")[1]
+
+
+def test_a_first_look_has_a_tenth_of_everything(results, tmp_path):
+    whole = next(row for row in all_rows() if row.name == "P-2h")
+    row = first_look(whole)
+    assert row.first == "--epochs 5 --train-samples 6000 --test-samples 1000"
+    assert (row.seeds, row.epochs, row.epochs_run) == (1, whole.epochs, 5)
+    assert first_look(ROW).first == "--epochs 1"  # digits are few
+    networks = next(row for row in all_rows() if row.name == "deep-xor")
+    assert first_look(networks).epochs_run == networks.epochs / 10
+    run = read_results([results]).runs[0]
+    of_the_look = run._replace(options=run.options | {"train_samples": 6000, "epochs": 1})
+    few = ROW._replace(first="--train-samples 6000 --epochs 1")
+    assert few.matches(of_the_look) and not ROW.matches(of_the_look)
+    kept = Kept.read(tmp_path)
+    kept.enter([of_the_look], [few])
+    assert kept.missing(few) == [("small", "EP", 1), ("small", "BPTT", 1)]
+    assert len(kept.missing(ROW)) == 4  # it is not the row
+
+
+def test_what_is_left_is_estimated_from_what_was_timed(rows, results, tmp_path):
+    timed, kept = Kept.read(tmp_path / "timed"), Kept.read(tmp_path / "kept")
+    timed.enter(read_results([results]).runs, [ROW])
+    for run in timed.runs.values():
+        run["seconds"] = 5.0 * run["epochs"]
+    assert left(kept, ROW, timed) == (2, 2 * 2 * 2 * 5.0)  # seeds, methods, epochs
+    assert left(timed, ROW, timed) == (1, 20.0 - 2 * 5.0)  # an epoch of seed 1 is done
+    few = ROW._replace(first="--train-samples 100 --epochs 1")
+    assert left(kept, few, timed) == (2, pytest.approx(2 * 2 * 5.0 / 10))
+    assert left(kept, ROW, kept) == (2, 0.0)  # nobody knows
+    preset = ROW._replace(options="--preset wine_5layer_mlff")
+    seconds = times()["wine_5layer_mlff"].seconds
+    assert left(kept, preset, kept) == (2, pytest.approx(2 * seconds))
+    assert what_is_left(kept, [ROW], timed)[-1] == "- all: about 40 s on one core"
 
 
 def test_a_paper_that_there_is_not_is_said_in_a_line(capsys):
