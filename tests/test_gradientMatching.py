@@ -221,12 +221,12 @@ def test_convolutions_meet_the_gradient_unless_an_output_rests_at_a_bound(seed, 
             net.biases[0][1] = -2.0
     torch.manual_seed(0)
     data = torch.rand(4, 1, 10, 10, dtype=torch.float64)
-    trajectory = gradientMatching.free_trajectory(net, data, 400, 1)
+    trajectory = gradientMatching.free_trajectory(net, data, 150, 1)
     assert gradientMatching.settling(net, trajectory, 1e-6).settled
     shares = [at_bounds(v) for v in trajectory[-1]]
     assert shares[0] == (0 if output == "inside" else 0.25)
     assert all((share == 0) == (hidden == "inside") for share in shares[1:])
-    coarse, fine, finest = differences(net, (1e-2, 1e-4, 1e-6), 400, 100, data)
+    coarse, fine, finest = differences(net, (1e-2, 1e-4, 1e-6), 150, 50, data)
     if output == "inside":
         assert coarse > 30 * fine and fine < 3e-4 and finest < 3e-6
     else:
