@@ -137,6 +137,8 @@ def draw_multiples(figure, rows: list[Contestant]) -> None:
         axes.grid(alpha=0.3)
     for axes in panels[len(numbers) :]:
         axes.set_axis_off()
+    for axes in panels[len(numbers) - across : len(numbers)]:  # none is below them
+        axes.tick_params(labelbottom=True)
     first = figure.axes[0]
     log_if_wide(first, np.concatenate([mean_curve(row)[1] for row in rows]))
     first.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
