@@ -247,8 +247,9 @@ def descend(net: Classifier, loss: torch.Tensor, rate: float) -> None:
     losses depend on its activity, so that the shares are weighed before the way back.
     """
     parameters = list(net.parameters())
-    weight = torch.full_like(loss, net.team.weight)
-    gradients = torch.autograd.grad(loss, parameters, weight)
+    with torch.enable_grad():
+        share = loss * net.team.weight
+    gradients = torch.autograd.grad(share, parameters)
     net.team.add_up(gradients)
     with net.noise.clean():
         add_to_weights(net, parameters, gradients, rate)

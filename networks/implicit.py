@@ -30,7 +30,9 @@ MOST_TIME = 1000.0  # units of time after which steps that have not come to rest
 LOOK = 50  # steps between two looks
 SOLVED = 1e-10  # largest error of the adjoint's equation, in units of its right-hand side
 DENSE = 30_000_000  # entries of all the samples' Jacobians, at most, that are solved directly
+FEW = 200  # units, at most, of samples that are solved so at once, and not only where GMRES fails
 KRYLOV, RESTARTS = 40, 50  # of GMRES: vectors kept, and how often it begins again
+TRIES = 4  # how often, where there is another way
 
 
 class Reference(NamedTuple):
@@ -130,18 +132,24 @@ def adjoint_gradient(
     moved = flow(z)
 
     def transposed(v: torch.Tensor) -> torch.Tensor:
-        """v dG/ds, sample by sample."""
-        return torch.autograd.grad(moved, z, v, retain_graph=True, materialize_grads=True)[0]
+        """v dG/ds, sample by sample, as the gradient of a number: that needs no sympy."""
+        along = (moved * v).sum()
+        return torch.autograd.grad(along, z, retain_graph=True, materialize_grads=True)[0]
 
     loss = net.loss.cost(net, flow.layers(z), target)
     (b,) = torch.autograd.grad(loss, z, retain_graph=True)
     size = b.abs().amax(1).clamp(min=torch.finfo(b.dtype).tiny)
-    if z.shape[0] * z.shape[1] ** 2 <= DENSE:
+
+    def errors_of(a: torch.Tensor) -> torch.Tensor:
+        return ((b + transposed(a) - a).abs().amax(1) / size).nan_to_num(nan=torch.inf)
+
+    fits, a = z.shape[0] * z.shape[1] ** 2 <= DENSE, None
+    if not fits or z.shape[1] > FEW:
+        tries, way = TRIES if fits else RESTARTS, "by GMRES"
+        a = gmres(lambda v: v - transposed(v), b, SOLVED / 10, tries)
+    if fits and (a is None or (errors_of(a) > SOLVED).any()):
         a, way = solve_directly(transposed, b), "directly"
-    else:
-        a, way = gmres(lambda v: v - transposed(v), b, SOLVED / 10), "by GMRES"
-    errors = (b + transposed(a) - a).abs().amax(1) / size
-    errors = errors.nan_to_num(nan=torch.inf)
+    errors = errors_of(a)
     total = net.loss.cost(net, s, target) + (flow(z.detach()) * a).sum()
     parameters = [p for pair in net.synapses for p in pair]
     flat = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
@@ -159,10 +167,10 @@ def solve_directly(transposed: Callable, b: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve_ex(matrix, b.unsqueeze(2)).result.squeeze(2)
 
 
-def gmres(apply: Callable, b: torch.Tensor, tol: float) -> torch.Tensor:
+def gmres(apply: Callable, b: torch.Tensor, tol: float, tries: int) -> torch.Tensor:
     """Solve apply(x) = b for each sample, (batch, n), by restarted GMRES (Saad & Schultz 1986)."""
     x, size = torch.zeros_like(b), b.norm(dim=1)
-    for _ in range(RESTARTS):
+    for _ in range(tries):
         r = b - apply(x)
         length = r.norm(dim=1)
         if (length <= tol * size).all():

@@ -163,11 +163,11 @@ def left(kept: Kept, row: Row, timed: Kept) -> tuple[int, float]:
     timed: where runs are kept that say how long an epoch takes; for rows of which it has none, the
         times of the presets do.
     """
-    seeds = {seed for _, _, seed in kept.missing(row)}
-    each = seconds_per_epoch(timed, row) * row.epochs_run * share_of_samples(row)
-    begun = [kept.runs[k] for k in kept.missing(row) if k in kept.runs]
-    done = sum(run["seconds"] for run in begun if run["epochs"] <= row.epochs_run)
-    return len(seeds), max(len(seeds) * each - done, 0.0)
+    missing = kept.missing(row)
+    done = [kept.runs[key]["epochs"] for key in missing if key in kept.runs]
+    epochs = row.epochs_run * len(missing) - sum(min(n, row.epochs_run) for n in done)
+    each = seconds_per_epoch(timed, row) / len(row.methods) * share_of_samples(row)
+    return len({seed for _, _, seed in missing}), epochs * each
 
 
 def seconds_per_epoch(timed: Kept, row: Row) -> float:

@@ -107,6 +107,15 @@ def test_a_large_adjoint_is_solved_without_its_matrix(name, monkeypatch):
             assert torch.allclose(v, w, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("tries, way", [(4, "by GMRES"), (0, "directly")])
+def test_what_gmres_does_not_solve_is_solved_directly(tries, way, monkeypatch):
+    net, (data, target) = NETS["prototypical"]().double(), lesson("prototypical")
+    monkeypatch.setattr(implicit, "FEW", 0)
+    monkeypatch.setattr(implicit, "TRIES", tries)
+    found = equilibrium_gradient(net, data, target)
+    assert found.way == way and found.error < implicit.SOLVED
+
+
 def test_samples_that_never_rest_are_left_out_and_told():
     """Units that excite each other by -4 with dt 1 swing with period 2 when they are stepped."""
     net = EPdisc([1, 1, 1], "tanh").double()
