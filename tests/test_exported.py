@@ -194,11 +194,11 @@ def test_weights_that_are_shipped_have_the_error_of_the_table(file, monkeypatch)
     header = read_header(file)
     draws = header["training_method"] in ("DEEP", "asymEP")  # the states it starts from
     within = 2.0 if draws else 0.02  # 2 of 10,000 images may be on the edge
-    few, is_slow = [], header["C_tab"] or len(header["size_tab"] or ()) > 3
-    if is_slow and "DATA_DIR" not in os.environ:  # all of the images take up to a minute
-        few = ["--test-samples", 500]
+    few = []
+    if header["C_tab"] and "DATA_DIR" not in os.environ:  # all of the images take a minute
+        few = ["--test-samples", 1000]
         error = max(published(file).values())
-        within = 3 * math.sqrt(error * (100 - error) / 500)  # standard deviations of a share
+        within = 3 * math.sqrt(error * (100 - error) / 1000)  # standard deviations of a share
     commands.call("--action", "evaluate", "--load", file, "--data-dir", data or "data", *few)
     assert found
     for method, result in found.items():
