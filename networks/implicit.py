@@ -138,22 +138,28 @@ def adjoint_gradient(
 
     loss = net.loss.cost(net, flow.layers(z), target)
     (b,) = torch.autograd.grad(loss, z, retain_graph=True)
+    a, errors, way = solve(transposed, b)
+    total = net.loss.cost(net, s, target) + (flow(z.detach()) * a).sum()
+    parameters = [p for pair in net.synapses for p in pair]
+    flat = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+    return list(zip(flat[::2], flat[1::2], strict=True)), errors, way
+
+
+def solve(transposed: Callable, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, str]:
+    """a = b + a J, (batch, n); the error of each sample, in units of b (batch,); and how."""
     size = b.abs().amax(1).clamp(min=torch.finfo(b.dtype).tiny)
 
     def errors_of(a: torch.Tensor) -> torch.Tensor:
         return ((b + transposed(a) - a).abs().amax(1) / size).nan_to_num(nan=torch.inf)
 
-    fits, a = z.shape[0] * z.shape[1] ** 2 <= DENSE, None
-    if not fits or z.shape[1] > FEW:
-        tries, way = TRIES if fits else RESTARTS, "by GMRES"
-        a = gmres(lambda v: v - transposed(v), b, SOLVED / 10, tries)
-    if fits and (a is None or (errors_of(a) > SOLVED).any()):
-        a, way = solve_directly(transposed, b), "directly"
-    errors = errors_of(a)
-    total = net.loss.cost(net, s, target) + (flow(z.detach()) * a).sum()
-    parameters = [p for pair in net.synapses for p in pair]
-    flat = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
-    return list(zip(flat[::2], flat[1::2], strict=True)), errors, way
+    fits = b.shape[0] * b.shape[1] ** 2 <= DENSE
+    if not fits or b.shape[1] > FEW:
+        a = gmres(lambda v: v - transposed(v), b, SOLVED / 10, TRIES if fits else RESTARTS)
+        errors = errors_of(a)
+        if not fits or (errors <= SOLVED).all():
+            return a, errors, "by GMRES"
+    a = solve_directly(transposed, b)
+    return a, errors_of(a), "directly"
 
 
 def solve_directly(transposed: Callable, b: torch.Tensor) -> torch.Tensor:
