@@ -31,16 +31,9 @@ from main import main
 from netFunctions import train
 from records.writing import write_rows
 from systems import PRESETS
-from systems.listing import TIMES, times
+from systems.listing import SAMPLES, TIMES, times
 
 COLUMNS = ["preset", "epochs", "part", "seconds", "machine"]
-SAMPLES = {  # to train and to test on, of the data sets whose epochs are long
-    "mnist": (60_000, 10_000),
-    "fashion-mnist": (60_000, 10_000),
-    "cifar10": (50_000, 10_000),
-    "cifar100": (50_000, 10_000),
-    "tiny-imagenet": (100_000, 10_000),
-}
 
 
 def measure(name: str, words: list[str]) -> tuple[int, float]:

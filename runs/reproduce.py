@@ -26,10 +26,10 @@ from records.names import PLAN
 from report.reader import read_results
 from report.reproduction import PAPERS, PARTS, Kept, Row, rows_of
 from report.reproductionPage import what_is_left, write_page, write_short_table
+from systems.listing import SAMPLES
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_EPOCHS = 5  # of a row with many images, by --quick
-LARGE = {"mnist": (60000, 10000), "fashion-mnist": (60000, 10000), "cifar10": (50000, 10000)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,8 +124,8 @@ def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) ->
 def first_look(row: Row) -> Row:
     """What --quick does of a row."""
     dataset, words = parse(row.words).dataset, f"--epochs {tenth(row.epochs)}"
-    if dataset in LARGE:
-        n_train, n_test = map(tenth, LARGE[dataset])
+    if dataset in SAMPLES:
+        n_train, n_test = map(tenth, SAMPLES[dataset])
         words = f"--epochs {min(MOST_EPOCHS, tenth(row.epochs))}"
         words += f" --train-samples {n_train} --test-samples {n_test}"
     return row._replace(seeds=tenth(row.seeds), first=words)

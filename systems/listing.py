@@ -21,6 +21,13 @@ from systems.base import Preset, System
 from systems.papers import PaperResult, results_of
 
 TIMES = Path(__file__).resolve().parent / "times.csv"
+SAMPLES = {  # to train and to test on, of the data sets whose epochs are long
+    "mnist": (60_000, 10_000),
+    "fashion-mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "tiny-imagenet": (100_000, 10_000),
+}
 
 
 class Time(NamedTuple):
