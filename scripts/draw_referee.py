@@ -18,6 +18,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,6 +43,11 @@ COLUMNS = (  # of comparison.csv, with their titles and decimals
 )
 
 
+def refuse(why: str) -> NoReturn:
+    print(f"draw_referee: error: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
 def take(folder: Path, called: str = "") -> None:
     """Copy the numbers of a comparison, a file per data set, and its figures.
 
@@ -49,11 +55,11 @@ def take(folder: Path, called: str = "") -> None:
     """
     rows = read_table(folder / "comparison.csv")
     if not rows:
-        sys.exit(f"draw_referee: error: {folder} holds no comparison.csv")
+        refuse(f"{folder} holds no comparison.csv: name the folder Runs-<n> of a comparison")
     PLACE.mkdir(exist_ok=True)
     names, options = list(dict.fromkeys(row["dataset"] for row in rows)), swept(rows[0])
     if called and len(names) > 1:
-        sys.exit(f"draw_referee: error: {folder} compares on {len(names)} data sets: no name")
+        refuse(f"{folder} compares on {len(names)} data sets: {called!r} can name one only")
     for name in names:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
