@@ -28,9 +28,9 @@ L2_DEEP = 5e-4  # the penalty is this times the sum of squares: its gradient has
 
 
 def undrawn(kind: type[nn.Module], *sizes: int, **options: int) -> nn.Module:
-    """A layer without biases whose weights hold anything: drawing them would shift torch's generator.
+    """A layer without biases whose weights may be anything: to draw some would shift the generator.
 
-    As torch.nn.utils.skip_init, which imports sympy for it: 0.8 s of a run's start.
+    It is what torch.nn.utils.skip_init makes, which takes 0.8 s at its first call.
     """
     layer = kind(*sizes, bias=False, device="meta", **options)
     layer.weight = nn.Parameter(torch.empty(layer.weight.shape))

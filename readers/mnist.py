@@ -6,10 +6,10 @@ train, test, _ = read_mnist("MNIST", Source("data"))    # (60000, 1, 28, 28) and
 from __future__ import annotations
 
 import gzip
+import math
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
+import struct
+import zlib
 from pathlib import Path
 
 import torch
@@ -24,6 +24,8 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 IDX_CLASSES = 10
+BYTES = 8  # an idx file's name for them
+NO_IDX = "cut short, too long or not such a file at all"
 
 
 def read_mnist(kind: str, source: Source) -> Parts:
@@ -79,10 +81,9 @@ def download_mnist(kind: str, raw: Path, missing: list[str]) -> None:
 
 def read_idx_pair(raw: Path, images_name: str, labels_name: str) -> Split:
     """Images and labels of one split, checked against each other."""
-    datasets = require("torchvision.datasets.mnist", "torchvision")
     images_path, labels_path = stored_file(raw, images_name), stored_file(raw, labels_name)
-    x = read_idx(images_path, datasets.read_image_file)  # (n, height, width)
-    y = read_idx(labels_path, datasets.read_label_file)  # (n,)
+    x = read_idx(images_path, 3)  # (n, height, width)
+    y = read_idx(labels_path, 1).long()  # (n,)
     if len(x) != len(y):
         raise unusable(
             labels_path, f"{len(y)} labels for the {len(x)} images of {images_path.name}"
@@ -92,17 +93,22 @@ def read_idx_pair(raw: Path, images_name: str, labels_name: str) -> Split:
     return Split(x.unsqueeze(1), y, IDX_CLASSES, 255.0)
 
 
-def read_idx(path: Path, read: Callable[[Path], torch.Tensor]) -> torch.Tensor:
-    """One idx file through torchvision's reader `read`, unpacked aside if it is a .gz."""
+def read_idx(path: Path, n_axes: int) -> torch.Tensor:
+    """An idx file of bytes, plain or packed, as a tensor of so many axes.
+
+    It holds two zeros, the kind of its values (8: bytes), the number of axes, the length of each
+    as four bytes, the highest first, and the values. By hand, because to import torchvision takes
+    longer than many a run.
+    """
     try:
-        if path.suffix != ".gz":
-            return read(path)
-        with tempfile.TemporaryDirectory() as aside:  # the data folder may be read-only
-            plain = Path(aside) / path.stem
-            with gzip.open(path) as packed, plain.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
-            return read(plain)
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            content = file.read()
     except OSError as error:
         raise unusable(path, error.strerror or str(error)) from error
-    except Exception as error:  # the reader indexes and asserts its way through whatever it meets
-        raise unusable(path, "cut short, too long or not such a file at all") from error
+    except (EOFError, zlib.error) as error:
+        raise unusable(path, NO_IDX) from error
+    head = 4 + 4 * n_axes
+    shape = struct.unpack(f">{n_axes}I", content[4:head]) if len(content) > head else ()
+    if content[:4] != bytes((0, 0, BYTES, n_axes)) or math.prod(shape) != len(content) - head:
+        raise unusable(path, NO_IDX)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=head).view(shape)

@@ -98,6 +98,16 @@ def test_one_family_member_is_never_taken_for_the_other(tmp_path, offline):
     assert str(raw / "MNIST" / "raw") in error_of(load_dataset, "mnist", raw)
 
 
+def test_torchvision_reads_the_same(tmp_path):
+    from torchvision import datasets
+
+    write_idx_set(tmp_path / "MNIST" / "raw")
+    data = load_dataset("mnist", tmp_path)
+    for split, train in ((data.train, True), (data.test, False)):
+        theirs = datasets.MNIST(tmp_path, train=train)
+        assert torch.equal(split.x[:, 0], theirs.data) and torch.equal(split.y, theirs.targets)
+
+
 @pytest.mark.parametrize("name, kind", [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
 def test_missing_offline(tmp_path, offline, capfd, name, kind):
     message = error_of(load_dataset, name, tmp_path / "not" / "there")

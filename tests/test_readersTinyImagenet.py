@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from readerChecks import contents, error_of
-from torchvision.datasets import utils
 
 from readers.base import DOWNLOAD_TIMEOUT, Source
 from readers.tinyImagenet import TINY, TINY_MD5, TINY_URL, read_tiny_imagenet
 
+DOWNLOAD = "torchvision.datasets.utils.download_url"
 WNIDS = ("n02", "n01", "n03")  # not in alphabetical order
 SIDE = 8
 PER_CLASS = 2
@@ -33,7 +33,7 @@ def offline(monkeypatch):
         (Path(root) / filename).write_bytes(b"half")
         raise OSError("no route")
 
-    monkeypatch.setattr(utils, "download_url", fail)
+    monkeypatch.setattr(DOWNLOAD, fail)
     return asked
 
 
@@ -295,8 +295,7 @@ def test_missing_tiny_that_cannot_be_downloaded(tmp_path, offline):
 def test_downloaded_tiny_is_unpacked_and_kept(tiny, tmp_path, monkeypatch):
     content = pack(tiny).read_bytes()
     monkeypatch.setattr(
-        utils,
-        "download_url",
+        DOWNLOAD,
         lambda url, root, filename, md5: (Path(root) / filename).write_bytes(content),
     )
     root = tmp_path / "new"
