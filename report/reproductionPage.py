@@ -6,6 +6,7 @@ write_page(Kept.read(Path("docs/reproduction")), Path("docs/reproduction.md"))
 from __future__ import annotations
 
 import math
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -284,7 +285,11 @@ def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
 
 
 def short_table(kept: Kept) -> list[str]:
-    """A few rows of each paper, whole ones with a figure of the paper first, in Markdown."""
+    """A few rows of each paper, in Markdown.
+
+    With a figure of the paper, if there are such; of every data set before a second one of any;
+    whole ones before partial ones.
+    """
     text = ["| paper | row | rule | measure | paper | here | n | |", "|" + "---|" * 8]
     for paper in PAPERS:
         found = [line for row in rows_of([paper]) for line in lines_of(kept, row)]
@@ -292,8 +297,12 @@ def short_table(kept: Kept) -> list[str]:
         firsts: dict[tuple[str, str], Line] = {}
         for line in known or found:
             firsts.setdefault((line.row.name, line.method), line)
-        order = sorted(firsts.values(), key=lambda line: line.verdict.startswith("partial"))
-        for k, line in enumerate(order[:SHORT]):
+        whole_first = sorted(firsts.values(), key=lambda line: line.verdict.startswith("partial"))
+        by_data: dict[str, list[Line]] = {}
+        for line in whole_first:
+            by_data.setdefault(stands_for(line.row.options).options["dataset"], []).append(line)
+        in_turn = [line for lines in zip_longest(*by_data.values()) for line in lines if line]
+        for k, line in enumerate(in_turn[:SHORT]):
             cells = [
                 "" if k else system_of_paper(paper).reference,
                 line.row.name,
