@@ -25,7 +25,6 @@ READ_EVERY = 6  # sweeps between two times that the program waits for a GPU to s
 FIRST_LOOK = 6  # sweeps before it can pay to look: a look at a small network costs a sweep
 LATE = 12  # sweeps after which a sample under way is a slow one: its omega goes half the way to 2
 PLAIN_SWEEPS = 1  # the first is not over-relaxed: far from rest that leads astray
-SHRINK_FROM = 64  # samples; in a smaller batch those at rest stay, as a smaller product gains less
 MOST_PRODUCTS = 300  # with the matrix of a linear system
 DIRECTIONS = 12  # that are kept while it is solved
 SHRINK_BY = 0.25  # share of the batch that must be at rest before it leaves
@@ -39,7 +38,9 @@ class Relaxing(NamedTuple):
     phase. nudged: the solver of the nudged phase. nudged_sweeps: if that is "relax", the least and
     the most sweeps it takes; (n, n) are n sweeps, rest or not. least: sweeps of a free phase
     before it looks for the first time. test_sweeps: of a free phase that tests; a network may learn
-    from states that are not at rest, but answers better from rest.
+    from states that are not at rest, but answers better from rest. shrink_from: samples that are
+    swept together from which on those at rest leave; of fewer all stay, as a smaller product gains
+    less than it costs to part them.
     """
 
     omega: float = 1.0
@@ -49,6 +50,7 @@ class Relaxing(NamedTuple):
     nudged_sweeps: tuple[int, int] = (10, 100)
     least: int = FIRST_LOOK
     test_sweeps: int = 100
+    shrink_from: int = 64
 
 
 class Search(NamedTuple):
@@ -300,7 +302,8 @@ class Sweeps:
     def may_shrink_to(self, n_left: int) -> bool:
         """Whether it pays that all but `n_left` samples leave."""
         n = self.weight.numel()
-        return self.weight.dim() == 1 and n >= SHRINK_FROM and n_left <= (1 - SHRINK_BY) * n
+        least = self.net.relaxing.shrink_from
+        return self.weight.dim() == 1 and n >= least and n_left <= (1 - SHRINK_BY) * n
 
     def those_moving(self, whole: Sweeps) -> Sweeps:
         """The samples that are not at rest, by themselves; the others are handed to `whole`."""

@@ -307,11 +307,12 @@ class convEP(EPdisc):
         """Where the place of a maximum goes to and fro a sample never rests: there is a limit.
 
         Over-relaxation by more than 1.2 makes more of them do so. What a sample has still to go is
-        taken for an answer to a one-sided nudge: P-conv unlearnt everything with 18 sweeps.
+        taken for an answer to a one-sided nudge: P-conv unlearnt everything with 18 sweeps. What a
+        convolution takes is in proportion to the batch, unlike a product with a large matrix.
         """
         plan = super().relaxing
         most = 50 if "max" in self.pooling else 100
-        return plan._replace(omega=min(plan.omega, 1.2), max_sweeps=most)
+        return plan._replace(omega=min(plan.omega, 1.2), max_sweeps=most, shrink_from=8)
 
     def sample_shape(self, s):
         return s[0].shape[:1]

@@ -314,7 +314,8 @@ def test_samples_at_rest_leave_a_large_batch(name, monkeypatch):
     drive = net.drive(x)
     found = relax(net, drive, net.initHidden(drive), Search(300, 1e-9))
     assert left[0] == 200 and len(left) > 1 and left[-1] < 150
-    monkeypatch.setattr(solvers, "SHRINK_FROM", 1000)
+    never = net.relaxing._replace(shrink_from=1000)
+    monkeypatch.setattr(type(net), "relaxing", property(lambda net: never))
     stayed = relax(net, drive, net.initHidden(drive), Search(300, 1e-9))
     assert left[-1] == 200
     assert torch.equal(found.sweeps, stayed.sweeps)
