@@ -37,7 +37,7 @@ CUTS = {  # where it is read, and more: less of it
     "cosine_samples": 1,  # of a comparison, which does so too
 }
 MOST_TIME = 100.0  # that an audit waits for a rest by steps; relaxing finds one anyway
-LARGE = ("mnist", "fashion-mnist", "digits")  # of which some samples will do
+LARGE = ("mnist", "fashion-mnist", "digits", "folder")  # of which some samples will do
 SOMEWHERE = "results/..."  # in a printed command: a folder that a reader has
 TOLD_BY_ITSELF = {"..."}
 
@@ -70,7 +70,7 @@ def place(tmp_path_factory):
         commands.small_mnist(place, fashion)
     write_binary(place / "data", "CIFAR10")
     random = np.random.RandomState(0)
-    for k in range(30):
+    for k in range(120):  # of which a fifth of each class is for testing
         folder = place / "pictures" / f"class-{k % 10}"
         folder.mkdir(parents=True, exist_ok=True)
         pixels = random.randint(0, 256, (32, 32, 3), dtype=np.uint8)
