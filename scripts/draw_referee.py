@@ -35,7 +35,7 @@ COLUMNS = (  # of comparison.csv, with their titles and decimals
     ("epochs", "epochs", 0),
     ("epochs_to_error", "epochs to {to_error} %", 1),
     ("products", "passes per sample", 1),
-    ("seconds", "seconds", 0),
+    ("seconds", "seconds", 1),
     ("stored_values", "stored values", 0),
     ("parameters", "parameters", 0),
     ("cosine_start", "cosine, start", 3),
