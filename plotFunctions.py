@@ -296,8 +296,12 @@ def plot_compared(runs: Sequence[Path], folder: Path) -> list[Path]:
     n_lines = sum(map(len, tables.values()))
     if n_lines > MOST_COMPARED:
         raise ValueError(f"{n_lines} lines are too many for one figure: choose {MOST_COMPARED}")
-    chosen = [", ".join(f"{k} {v}" for k, v in each.items()) for each in differences(runs)]
-    short = len(set(chosen)) == len(runs) and max(map(len, chosen)) < 40
+    chosen = [
+        ", ".join(f"{name} {value}" for name, value in each.items() if name != "training_method")
+        for each in differences(runs)  # the method is named behind them
+    ]
+    told = {(label, each) for run, label in zip(runs, chosen, strict=True) for each in tables[run]}
+    short = len(told) == n_lines and max(map(len, chosen)) < 40
     curves: dict[str, list[Curve]] = {}
     colours = iter(palette(n_lines))
     for run, label in zip(runs, chosen if short else names_of(runs), strict=True):

@@ -381,6 +381,15 @@ def test_chosen_runs_are_compared_a_line_per_run_and_method(tmp_path, saved, cap
     assert capsys.readouterr().out.startswith("Trial-1: no option differs\n")
 
 
+def test_runs_of_two_methods_are_named_by_them_once(tmp_path, saved):
+    for method in ("EP", "BPTT"):
+        folder = make_folder(tmp_path / method / "Trial-1", {method: [3.0, 2.0]})
+        record = {"options": {"training_method": method}}
+        (folder / "hyperparameters.json").write_text(json.dumps(record))
+    assert draws(tmp_path) == 0
+    assert set(lines_of(saved["compared"].axes[0])) == {"EP", "BPTT"}
+
+
 def test_runs_with_errors_in_other_units_stand_in_panels_of_their_own(tmp_path, saved):
     one = chosen(tmp_path / "a", beta=0.1)
     two = make_folder(tmp_path / "b", {"EP": [0.3]}, {"error_unit": np.array("half squared error")})
