@@ -38,8 +38,10 @@ figures are theirs; * marks one that was not confirmed in the paper's own text.
 
 **Same** means: within {SIGMAS:g} standard deviations of the paper's mean, its own and ours
 combined. Where neither is known there is the difference only. **Partial** means: fewer epochs than
-published. Errors are those of the last epoch, of BrainProp those of the best one. n is the number
-of seeds, ± one standard deviation. Times are of one run on one core, often beside other programs.
+published, beside the paper's figure after as many where it gives one; beside its last one there is
+the difference only. Errors are those of the last epoch, of BrainProp those of the best one. n is
+the number of seeds, ± one standard deviation. Times are of one run on one core, often beside other
+programs.
 """
 
 
@@ -67,11 +69,13 @@ def paper_result(row: Row, method: str, measure: str, epoch: int) -> PaperResult
     return (then or own or [None])[-1]
 
 
-def verdict(paper: PaperResult | None, here: Spread, partial: str) -> str:
-    """What follows from the paper's figure and ours."""
+def verdict(paper: PaperResult | None, here: Spread, partial: str = "", judged: bool = True) -> str:
+    """What follows from the paper's figure and ours; only the difference if they are not alike."""
     if paper is None or paper.number is None:
         return partial
     apart = here.mean - paper.number
+    if not judged:
+        return f"{partial}: {apart:+.2g}"
     known = [float(v) for v in (paper.std or "nan", here.std) if math.isfinite(float(v))]
     if not known:
         said = f"{apart:+.2g}, no spread known"
@@ -96,15 +100,16 @@ def lines_of(kept: Kept, row: Row) -> list[Line]:
         epochs = max(kept.runs[key]["epochs"] for key in used)
         whole = all(kept.runs[key]["finished"] for key in used)
         partial = "" if whole else f"partial, {epochs} of {row.epochs} epochs"
-        if any("--train-samples" in kept.runs[key]["options"] for key in used):
-            partial += " of some samples"
+        some = any("--train-samples" in kept.runs[key]["options"] for key in used)
+        partial += " of some samples" * some
         first = True
         for measure in system_of_paper(row.paper).measures:
             here = kept.spread(row, method, measure.name)
             paper = paper_result(row, method, measure.name, epochs)
             if here.known and (first or (paper is not None and paper.number is not None)):
                 unit = unit_of(row, measure.name) if measure.unit is None else measure.unit
-                said = verdict(paper, here, partial)
+                as_many = paper is not None and paper.epoch == epochs
+                said = verdict(paper, here, partial, whole or (as_many and not some))
                 found.append(Line(row, method, measure, unit, paper, here, said))
                 first = False
     return found

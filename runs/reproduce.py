@@ -56,20 +56,23 @@ def reproduce(args: argparse.Namespace) -> int:
     if args.dry_run:
         return 0
     failed = []
-    for row in rows:
-        folder = results / row.file.removesuffix(".csv")
-        commands = commands_of(row, kept, folder, args)
-        for words in commands:
-            print(f"\n{row.name}: python {shlex.join(words)}", flush=True)
-            status = run(words)
-            if folder.is_dir():
-                kept.enter(read_results([folder]).runs, [row])
-            keep(kept, place)
-            if status in (-signal.SIGINT, 128 + signal.SIGINT, 128 + signal.SIGTERM):
-                print("stopped; the same command goes on", flush=True)
-                return status
-            failed += [row.name] * (status != 0)
-    keep(kept, place)
+    try:
+        for row in rows:
+            folder = results / row.file.removesuffix(".csv")
+            for words in commands_of(row, kept, folder, args):
+                print(f"\n{row.name}: python {shlex.join(words)}", flush=True)
+                status = run(words)
+                if folder.is_dir():
+                    kept.enter(read_results([folder]).runs, [row])
+                kept.write()
+                if status in (-signal.SIGINT, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+                    print("stopped; the same command goes on", flush=True)
+                    return status
+                failed += [row.name] * (status != 0)
+    finally:
+        kept.write()
+        write_page(kept, place / "reproduction.md")
+        write_short_table(kept, place.parent / "README.md")
     print(f"\n{place / 'reproduction.md'}")
     if failed:
         print(f"failed, as said above: {', '.join(failed)}", file=sys.stderr)
@@ -94,12 +97,6 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def keep(kept: Kept, place: Path) -> None:
-    kept.write()
-    write_page(kept, place / "reproduction.md")
-    write_short_table(kept, place.parent / "README.md")
-
-
 def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) -> list[list[str]]:
     """The command that measures what is missing of a row: go on, or begin; none if nothing is."""
     seeds = sorted({seed for _, _, seed in kept.missing(row)})
@@ -118,7 +115,8 @@ def commands_of(row: Row, kept: Kept, folder: Path, args: argparse.Namespace) ->
         words = words[:place] + words[place + 2 :]
     words += ["--seed", str(seeds[0]), "--trials", str(seeds[-1] - seeds[0] + 1), *many]
     where = ["--data-dir", str(args.data_dir), "--results-dir", str(folder)]
-    return [["main.py", *words, *where, "--quiet"]]
+    bare = ["--no-figures"] * args.quick  # the page has figures of its own
+    return [["main.py", *words, *where, *bare, "--quiet"]]
 
 
 def first_look(row: Row) -> Row:

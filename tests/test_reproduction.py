@@ -144,8 +144,31 @@ def paper(value, std=""):
     ],
 )
 def test_same_means_within_two_standard_deviations(reported, here, said):
-    assert verdict(reported, here, "") == said
-    assert verdict(reported, here, "partial, 1 of 2 epochs").startswith("partial, 1 of 2 epochs")
+    partial = "partial, 1 of 2 epochs"
+    assert verdict(reported, here) == said
+    assert verdict(reported, here, partial) == (f"{partial}: {said}" if said else partial)
+    alone = verdict(reported, here, partial, judged=False)
+    assert alone == (f"{partial}: {here.mean - reported.number:+.2g}" if said else partial)
+
+
+def test_part_of_a_training_is_judged_beside_a_figure_after_as_many_epochs_only(
+    rows, results, monkeypatch, tmp_path
+):
+    kept = Kept.read(tmp_path)
+    kept.enter(read_results([results]).runs, [ROW])
+    for run in kept.runs.values():
+        run["finished"], run["epochs"] = False, 1
+    said = {}
+    for epoch in (None, 1, 2):
+        reported = paper("9.99", "0.5")._replace(epoch=epoch)
+        monkeypatch.setattr(Row, "reported", property(lambda row, one=reported: [one]))
+        said[epoch] = lines_of(kept, ROW)[0].verdict
+    assert said[1].startswith("partial, 1 of 2 epochs: different (")
+    assert said[2] == said[None] and "different" not in said[None]
+    for run in kept.runs.values():
+        run["options"] += " --train-samples 100"
+    assert "of some samples: " in lines_of(kept, ROW)[0].verdict
+    assert "different" not in lines_of(kept, ROW)[0].verdict
 
 
 def test_the_page_says_what_was_measured_and_what_is_left(rows, results, monkeypatch, tmp_path):
@@ -161,7 +184,7 @@ def test_the_page_says_what_was_measured_and_what_is_left(rows, results, monkeyp
 
 
 def test_only_what_is_missing_is_run(rows, results, tmp_path):
-    args = SimpleNamespace(jobs=2, data_dir="data")
+    args = SimpleNamespace(jobs=2, data_dir="data", quick=False)
     kept = Kept.read(tmp_path)
     fresh = commands_of(ROW, kept, tmp_path / "none", args)[0]
     assert " ".join(map(str, fresh)).count("--seed 0 --trials 2 --jobs 2") == 1
