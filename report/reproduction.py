@@ -15,6 +15,7 @@ import csv
 import dataclasses
 import functools
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +88,12 @@ class Row(NamedTuple):
         return own or (results_of(*PRESETS[preset].paper) if preset in PRESETS else [])
 
     @property
+    def place(self) -> tuple[str, float] | None:
+        """Of rows that differ in the value of one option, which these are, and the value."""
+        found = re.fullmatch(r"(.+, \w+) ([\d.]+)", self.name)
+        return (found[1], float(found[2])) if found else None
+
+    @property
     def file(self) -> str:
         """Of its learning curves."""
         return self.name.replace(", ", "_").replace(" ", "_") + ".csv"
@@ -117,6 +124,14 @@ def rows_of(papers: list[str]) -> list[Row]:
         if name not in PAPERS:
             raise UserError(f"{name!r} is no paper: choose from {', '.join(PAPERS)}")
     return [row for row in all_rows() if not papers or row.paper in papers]
+
+
+def series_of(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows by the series that they are of; those of none are a series of one by their name."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.place[0] if row.place else row.name, []).append(row)
+    return found
 
 
 @dataclasses.dataclass
@@ -217,6 +232,10 @@ class Kept:
                 if measure in self.measures[k]
             ]
         )
+
+    def has(self, row: Row) -> bool:
+        """Whether there is a run of a row."""
+        return any(self.used(row, method) for method in row.methods)
 
     def curves_of_row(self, row: Row) -> list[dict[str, Any]]:
         """The longest learning curve of a row; nothing if it has not been run."""

@@ -5,18 +5,18 @@ write_page(Kept.read(Path("docs/reproduction")), Path("docs/reproduction.md"))
 
 from __future__ import annotations
 
+import itertools
 import math
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from drawing.learning import Curve, draw_errors, style_of, told_apart
-from drawing.style import colour_of, marker_of, new_figure
+from drawing.style import colour_of, from_zero, marker_of, new_figure
 from records.writing import write_whole
 from report.experiments import Spread, stands_for
-from report.reproduction import PAPERS, PARTS, Kept, Key, Row, rows_of
+from report.reproduction import PAPERS, PARTS, Kept, Key, Row, rows_of, series_of
 from report.tables import duration, shown
 from systems import SYSTEMS
 from systems.base import Measure, System
@@ -117,19 +117,16 @@ def lines_of(kept: Kept, row: Row) -> list[Line]:
 
 def table_of_paper(kept: Kept, paper: str, machines: dict[str, str]) -> list[str]:
     """The rows of a paper as lines of Markdown; none if nothing of it is measured."""
-    lines = [line for row in rows_of([paper]) for line in lines_of(kept, row)]
+    lines = [line for row in rows_of([paper]) if not row.place for line in lines_of(kept, row)]
     if not lines:
         return []
     titles = "| row | rule | measure | paper | here | n | epochs | time | |"
     text = [titles, "|" + "---|" * 9]
     before = None
     for line in lines:
-        row, used = line.row, kept.used(line.row, line.method)
-        again = before == (row.name, line.method)
+        row, again = line.row, before == (line.row.name, line.method)
         before = row.name, line.method
-        epochs = sorted({kept.runs[key]["epochs"] for key in used})
-        seconds = [kept.runs[key]["seconds"] for key in used]
-        letters = {machines[kept.runs[key]["machine"]] for key in used}
+        epochs, took = ("", "") if again else length_of(kept, line, machines)
         cells = [
             "" if again else f"[{row.name}](reproduction/{row.file})",
             "" if again else line.method,
@@ -137,12 +134,49 @@ def table_of_paper(kept: Kept, paper: str, machines: dict[str, str]) -> list[str
             figure_of(line.paper),
             value_of(line),
             n_of(line),
-            "" if again else " to ".join(map(str, dict.fromkeys((epochs[0], epochs[-1])))),
-            "" if again else f"{duration(sum(seconds) / len(seconds))} {' '.join(sorted(letters))}",
+            epochs,
+            took,
             line.verdict,
         ]
         text.append("| " + " | ".join(cells) + " |")
     return text
+
+
+def table_of_series(kept: Kept, name: str, rows: list[Row], machines: dict[str, str]) -> list[str]:
+    """Rows that differ in the value of one option, a line each; none if none is measured."""
+    option = name.split(", ")[-1]
+    titles = [option, "rule", "test error, paper", "here", "training error, paper", "here"]
+    titles += ["n", "epochs", "time", "test error"]
+    text = ["", f"### {name.replace(', ', ' against ')}", ""]
+    text += [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
+    begun = len(text)
+    for line in (line for row in rows for line in lines_of(kept, row)):
+        if line.measure.name != "test_error":
+            continue
+        row, train = line.row, kept.spread(line.row, line.method, "train_error")
+        reported = paper_result(row, line.method, "train_error", row.epochs)
+        cells = [
+            f"[{row.place[1]:g}](reproduction/{row.file})" if row.place else row.name,
+            line.method,
+            figure_of(line.paper),
+            value_of(line),
+            figure_of(reported),
+            value_of(line._replace(here=train)) if train.known else "",
+            n_of(line),
+            *length_of(kept, line, machines),
+            line.verdict,
+        ]
+        text.append("| " + " | ".join(cells) + " |")
+    return text if len(text) > begun else []
+
+
+def length_of(kept: Kept, line: Line, machines: dict[str, str]) -> tuple[str, str]:
+    """Epochs of the runs of a line; how long they took on average, and on which machines."""
+    runs = [kept.runs[key] for key in kept.used(line.row, line.method)]
+    epochs = sorted({run["epochs"] for run in runs})
+    letters = " ".join(sorted({machines[run["machine"]] for run in runs}))
+    took = duration(sum(run["seconds"] for run in runs) / len(runs))
+    return " to ".join(map(str, dict.fromkeys((epochs[0], epochs[-1])))), f"{took} {letters}"
 
 
 def value_of(line: Line) -> str:
@@ -195,12 +229,13 @@ def share_of_samples(row: Row) -> float:
 def what_is_left(kept: Kept, rows: list[Row], timed: Kept | None = None) -> list[str]:
     """The rows that are not measured to their end, with an estimate of what each and all take."""
     text, sum_of_all = [], 0.0
-    for row in rows:
-        n, seconds = left(kept, row, timed or kept)
+    for name, series in series_of(rows).items():
+        parts = [left(kept, row, timed or kept) for row in series]
+        n, seconds = sum(n for n, _ in parts), sum(seconds for _, seconds in parts)
         if n:
             sum_of_all += seconds
             takes = f"about {duration(seconds)} on one core" if seconds else "not timed yet"
-            text.append(f"- {row.name}: {n} of {row.seeds} runs, {takes}")
+            text.append(f"- {name}: {n} of {sum(row.seeds for row in series)} runs, {takes}")
     return [*text, f"- all: about {duration(sum_of_all)} on one core"] if text else []
 
 
@@ -226,11 +261,18 @@ def errors_of(kept: Kept, keys: list[Key], n: int, kind: str) -> np.ndarray:
 
 
 def draw_paper(kept: Kept, paper: str) -> Figure | None:
-    """Learning curves of a paper's rows in small panels, its test errors as dotted lines."""
-    shown_rows = [row for row in rows_of([paper]) if len(kept.curves_of_row(row)) > 1]
+    """Learning curves of a paper's rows in small panels, its test errors as dotted lines.
+
+    Of rows that differ in the value of an option a panel of their last errors against it.
+    """
+    all_series = series_of(rows_of([paper])).items()
+    series = {n: rows for n, rows in all_series if rows[0].place and any(map(kept.has, rows))}
+    alone = [row for row in rows_of([paper]) if not row.place]
+    shown_rows = [row for row in alone if len(kept.curves_of_row(row)) > 1]
     if not shown_rows:
         return None
-    n_lines = -(-len(shown_rows) // PANELS)
+    n_panels = len(shown_rows) + len(series)
+    n_lines = -(-n_panels // PANELS)
     figure = new_figure(figsize=(3.6 * PANELS, 3.0 * n_lines))
     panels = figure.subplots(n_lines, PANELS, squeeze=False).flatten()
     for axes, row in zip(panels, shown_rows, strict=False):
@@ -243,9 +285,34 @@ def draw_paper(kept: Kept, paper: str) -> Figure | None:
             if known and kept.used(row, method):
                 axes.axhline(paper_says.number, ls=":", lw=1.2, color=colour_of(method))
         axes.legend(fontsize=6, frameon=False)
-    for axes in panels[len(shown_rows) :]:
+    for axes, (name, rows) in zip(panels[len(shown_rows) :], series.items(), strict=False):
+        draw_series(axes, kept, name, rows)
+    for axes in panels[n_panels:]:
         axes.set_axis_off()
     return figure
+
+
+def draw_series(axes, kept: Kept, name: str, rows: list[Row]) -> None:
+    """The last errors of rows against the option in whose value they differ, the paper's dotted."""
+    title, option = name.split(", ")
+    lines = [(row.place[1], line) for row in rows if row.place for line in lines_of(kept, row)]
+    for method, kind in itertools.product(rows[0].methods, ("test", "train")):
+        measured = (method, f"{kind}_error")
+        own = [(v, line) for v, line in lines if (line.method, line.measure.name) == measured]
+        look = {"color": colour_of(method), "ms": 3.5, "lw": 1.4, "marker": marker_of(method)}
+        look |= {"mfc": "none"} if kind == "train" else {}
+        means = [line.here.mean for _, line in own]
+        axes.plot([v for v, _ in own], means, style_of(kind), label=f"{method} {kind}", **look)
+        papers = [(v, line.paper.number) for v, line in own if line.paper is not None]
+        if papers and kind == "test":
+            axes.plot(*zip(*papers, strict=True), ":", lw=1.2, color=look["color"])
+    positive = [value for value, _ in lines if value > 0]
+    axes.set_xscale("symlog", linthresh=min(positive, default=1.0))
+    axes.set(xlabel=option, ylabel=f"error ({unit_of(rows[0], 'test_error')})")
+    from_zero(axes)
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=6, frameon=False)
 
 
 def draw_figures(kept: Kept) -> dict[str, str]:
@@ -270,6 +337,8 @@ def page_of(kept: Kept, figures: dict[str, str] | None = None) -> str:
     text += [f"Measured in full: {whole} of {len(rows)} rows. Core hours so far: {hours:.1f}.", ""]
     for paper in PAPERS:
         table = table_of_paper(kept, paper, machines)
+        for name, series in series_of(rows_of([paper])).items():
+            table += table_of_series(kept, name, series, machines) if series[0].place else []
         if not table:
             continue
         text += [f"## {system_of_paper(paper).title}", "", system_of_paper(paper).reference, ""]
@@ -306,7 +375,9 @@ def short_table(kept: Kept) -> list[str]:
         by_data: dict[str, list[Line]] = {}
         for line in whole_first:
             by_data.setdefault(stands_for(line.row.options).options["dataset"], []).append(line)
-        in_turn = [line for lines in zip_longest(*by_data.values()) for line in lines if line]
+        in_turn = [
+            line for lines in itertools.zip_longest(*by_data.values()) for line in lines if line
+        ]
         for k, line in enumerate(in_turn[:SHORT]):
             cells = [
                 "" if k else system_of_paper(paper).reference,

@@ -9,10 +9,12 @@ import pytest
 
 from report.experiments import Spread
 from report.reader import read_results
-from report.reproduction import Kept, Row, all_rows, rows_of
+from report.reproduction import Kept, Row, all_rows, rows_of, series_of
 from report.reproductionPage import (
     BEGIN,
     END,
+    PANELS,
+    draw_paper,
     left,
     lines_of,
     page_of,
@@ -246,6 +248,40 @@ def test_what_is_left_is_estimated_from_what_was_timed(rows, results, tmp_path):
     seconds = times()["wine_5layer_mlff"].seconds
     assert left(kept, preset, kept) == (2, pytest.approx(2 * seconds))
     assert what_is_left(kept, [ROW], timed)[-1] == "- all: about 40 s on one core"
+
+
+def test_rows_that_differ_in_one_value_have_a_table_and_a_panel_of_their_own(
+    rows, results, monkeypatch, tmp_path
+):
+    swept = [ROW._replace(name=f"small, beta {value}") for value in ("0", "0.01", "0.1")]
+    both = [ROW, *swept]
+    assert {name: len(own) for name, own in series_of(both).items()} == {
+        "small": 1,
+        "small, beta": 3,
+    }
+    assert [row.place for row in both] == [None] + [("small, beta", v) for v in (0, 0.01, 0.1)]
+    of_papers = "report.reproductionPage.rows_of"
+    monkeypatch.setattr(of_papers, lambda papers: both if papers in ([], [ROW.paper]) else [])
+    kept = Kept.read(tmp_path)
+    kept.enter(read_results([results]).runs, [ROW])
+    assert what_is_left(kept, both)[1].startswith("- small, beta: 6 of 6 runs, ")
+    assert "### small" not in page_of(kept) and len(draw_paper(kept, "ernoult").axes) == PANELS
+    for key in list(kept.runs):
+        for row in (swept[0], swept[2]):
+            for table in (kept.runs, kept.measures, kept.curves):
+                table[row.name, *key[1:]] = table[key]
+    page = page_of(kept)
+    assert page.count("### small against beta") == 1 and "| small, beta" not in page
+    lines = [line for line in page.splitlines() if "small_beta_" in line]
+    begins = [line.split("]")[0] + line.split("|")[2] for line in lines]
+    assert begins == ["| [0 EP ", "| [0 BPTT ", "| [0.1 EP ", "| [0.1 BPTT "]
+    error = kept.spread(swept[0], "EP", "test_error").mean
+    assert f"| {error:.2f} % |" in lines[0]
+    panel = draw_paper(kept, "ernoult").axes[1]
+    assert panel.get_xlabel() == "beta"
+    solid = next(line for line in panel.lines if line.get_label() == "EP test")
+    assert solid.get_xdata().tolist() == [0, 0.1]
+    assert solid.get_ydata().tolist() == [error, error]
 
 
 def test_a_paper_that_there_is_not_is_said_in_a_line(capsys):
