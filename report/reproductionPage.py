@@ -203,11 +203,17 @@ def left(kept: Kept, row: Row, timed: Kept) -> tuple[int, float]:
     timed: where runs are kept that say how long an epoch takes; for rows of which it has none, the
         times of the presets do.
     """
-    missing = kept.missing(row)
+    missing, most = kept.missing(row), epochs_expected(row)
     done = [kept.runs[key]["epochs"] for key in missing if key in kept.runs]
-    epochs = row.epochs_run * len(missing) - sum(min(n, row.epochs_run) for n in done)
+    epochs = most * len(missing) - sum(min(n, most) for n in done)
     each = seconds_per_epoch(timed, row) / len(row.methods) * share_of_samples(row)
     return len({seed for _, _, seed in missing}), epochs * each
+
+
+def epochs_expected(row: Row) -> int:
+    """Epochs of a run; of a training that may end early those of the paper's, if it says them."""
+    reported = [r.number for r in row.reported if r.metric == "epochs" and r.number]
+    return min([row.epochs_run, *map(math.ceil, reported)])
 
 
 def seconds_per_epoch(timed: Kept, row: Row) -> float:
@@ -218,7 +224,10 @@ def seconds_per_epoch(timed: Kept, row: Row) -> float:
         return sum(each) / len(each) * len(row.methods)
     words = row.words
     preset = words[words.index("--preset") + 1] if "--preset" in words else row.name
-    return times()[preset].seconds / times()[preset].epochs if preset in times() else 0.0
+    if preset not in times():
+        return 0.0
+    share = len(row.methods) / len(stands_for(f"--preset {preset}").methods)
+    return share * times()[preset].seconds / times()[preset].epochs
 
 
 def share_of_samples(row: Row) -> float:

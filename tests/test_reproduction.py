@@ -247,6 +247,10 @@ def test_what_is_left_is_estimated_from_what_was_timed(rows, results, tmp_path):
     preset = ROW._replace(options="--preset wine_5layer_mlff")
     seconds = times()["wine_5layer_mlff"].seconds
     assert left(kept, preset, kept) == (2, pytest.approx(2 * seconds))
+    timed_conv = times()["brainprop-mnist-conv"]
+    conv = next(row for row in all_rows() if row.name == "brainprop-mnist-conv")
+    n, seconds = left(kept, conv, kept)  # both rules, and not 500 epochs: the paper's took 63
+    assert (n, seconds) == (1, pytest.approx(2 * 63 * timed_conv.seconds / timed_conv.epochs))
     assert what_is_left(kept, [ROW], timed)[-1] == "- all: about 40 s on one core"
 
 
