@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def reproduce(args: argparse.Namespace) -> int:
     """Run what is missing row by row, keep what comes out, and write the page; the exit status."""
     rows = rows_of(args.papers)
+    for option, folder in (("--results-dir", args.results_dir), ("--docs", args.docs)):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{option} {folder} is a file: name a folder, which need not exist yet")
     results = args.results_dir / "quick" if args.quick else args.results_dir
     place = results if args.quick else args.docs
     kept = Kept.read(place / "reproduction")

@@ -295,6 +295,15 @@ def test_a_paper_that_there_is_not_is_said_in_a_line(capsys):
     assert {row.paper for row in rows_of(["gammell"])} == {"gammell"}
 
 
+@pytest.mark.parametrize("option", ["--docs", "--results-dir"])
+def test_a_file_in_place_of_a_folder_is_said_before_anything_runs(option, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    assert main([option, str(tmp_path / "taken")]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and f"{option} " in said.err and "is a file" in said.err
+    assert not said.out
+
+
 def test_kept_files_that_are_damaged_are_said_in_a_line(tmp_path, capsys):
     (tmp_path / "reproduction").mkdir()
     (tmp_path / "reproduction" / "runs.csv").write_text("row,method\nx,EP\n")
