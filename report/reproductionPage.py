@@ -278,7 +278,7 @@ def draw_paper(kept: Kept, paper: str) -> Figure | None:
     series = {n: rows for n, rows in all_series if rows[0].place and any(map(kept.has, rows))}
     alone = [row for row in rows_of([paper]) if not row.place]
     shown_rows = [row for row in alone if len(kept.curves_of_row(row)) > 1]
-    if not shown_rows:
+    if not shown_rows and not series:
         return None
     n_panels = len(shown_rows) + len(series)
     n_lines = -(-n_panels // PANELS)
@@ -312,7 +312,7 @@ def draw_series(axes, kept: Kept, name: str, rows: list[Row]) -> None:
         look |= {"mfc": "none"} if kind == "train" else {}
         means = [line.here.mean for _, line in own]
         axes.plot([v for v, _ in own], means, style_of(kind), label=f"{method} {kind}", **look)
-        papers = [(v, line.paper.number) for v, line in own if line.paper is not None]
+        papers = [(v, line.paper.number) for v, line in own if line.paper and line.paper.number]
         if papers and kind == "test":
             axes.plot(*zip(*papers, strict=True), ":", lw=1.2, color=look["color"])
     positive = [value for value, _ in lines if value > 0]

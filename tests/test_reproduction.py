@@ -285,6 +285,8 @@ def test_rows_that_differ_in_one_value_have_a_table_and_a_panel_of_their_own(
     assert panel.get_xlabel() == "beta"
     solid = next(line for line in panel.lines if line.get_label() == "EP test")
     assert solid.get_xdata().tolist() == [0, 0.1]
+    kept.curves.clear()  # no learning curve: the series has its panel all the same
+    assert draw_paper(kept, "ernoult").axes[0].get_xlabel() == "beta"
     assert solid.get_ydata().tolist() == [error, error]
 
 
